@@ -1,0 +1,1 @@
+//! The command line: status, renew, sync, validate, inspect.

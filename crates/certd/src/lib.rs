@@ -1,0 +1,1 @@
+//! The daemon: scheduling, certificate authorities, manifest watching, control API.

@@ -1,0 +1,1 @@
+//! Diagnostics with a place in a file.

@@ -1,0 +1,175 @@
+//! What the edges saw. Plain data: gathered once, decided on afterwards.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::{KeyType, San};
+use crate::reason::Trouble;
+use crate::time::Timestamp;
+
+/// Facts of a leaf certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeafFacts {
+    /// Serial number, lower-case hexadecimal without separators.
+    pub serial: String,
+    /// SHA-256 of the DER, lower-case hexadecimal.
+    pub fingerprint: String,
+    /// Subject CN, if there is one.
+    pub common_name: Option<String>,
+    /// Subject alternative names.
+    pub sans: Vec<San>,
+    /// Start of validity.
+    pub not_before: Timestamp,
+    /// End of validity.
+    pub not_after: Timestamp,
+    /// clientAuth is among the extended key usages, or there are none.
+    pub client_auth: bool,
+    /// serverAuth is among the extended key usages, or there are none.
+    pub server_auth: bool,
+    /// Extended key usages besides these two, or no restriction at all.
+    pub other_eku: bool,
+    /// Type of the public key; none for a kind that a manifest cannot ask for.
+    pub key_type: Option<KeyType>,
+    /// SHA-256 of the SubjectPublicKeyInfo, lower-case hexadecimal.
+    pub public_key: String,
+    /// Issuer name as text, for people.
+    pub issuer: String,
+}
+
+impl LeafFacts {
+    /// Whole lifetime.
+    pub fn lifetime(&self) -> Duration {
+        self.not_after.since(self.not_before)
+    }
+}
+
+/// A file of the pair, as the executor found it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum FileFact {
+    /// There is no such file.
+    Missing,
+    /// Something is there that cannot be read as the file it should be: a directory, a symlink, too large,
+    /// not PEM.
+    Unreadable {
+        /// What is wrong, for people.
+        why: String,
+    },
+    /// A regular file with the expected kind of content.
+    Present {
+        /// Owner's user id.
+        uid: u32,
+        /// Owner's group id.
+        gid: u32,
+        /// Permission bits.
+        mode: u16,
+        /// SHA-256 of the content, lower-case hexadecimal.
+        sha256: String,
+    },
+}
+
+impl FileFact {
+    /// The file is there and readable.
+    pub fn is_present(&self) -> bool {
+        matches!(self, Self::Present { .. })
+    }
+}
+
+/// The pair on the live paths.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LivePair {
+    /// The certificate file.
+    pub cert: FileFact,
+    /// The key file.
+    pub key: FileFact,
+    /// The leaf in the certificate file.
+    pub leaf: Option<LeafFacts>,
+    /// SHA-256 of the key's SubjectPublicKeyInfo, lower-case hexadecimal.
+    pub key_public: Option<String>,
+    /// The chain in the file leads to a root of the entry's issuers (names of the issuers it fits); none while
+    /// no root is known.
+    pub trusted: Option<bool>,
+    /// A companion file (`chain_path`, `ca_path`) is missing or differs from what was installed.
+    pub companions_differ: bool,
+}
+
+impl LivePair {
+    /// Key and certificate belong together.
+    pub fn matches(&self) -> bool {
+        self.leaf.as_ref().is_some_and(|leaf| self.key_public.as_deref() == Some(&leaf.public_key))
+    }
+}
+
+/// The executor's own copy of what it installed last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnCopy {
+    /// The leaf of the copy.
+    pub leaf: LeafFacts,
+    /// Its chain leads to a root of the entry's issuers; none while no root is known.
+    pub trusted: Option<bool>,
+    /// SHA-256 of the certificate file that it makes.
+    pub cert_sha256: String,
+    /// SHA-256 of the key file that it makes.
+    pub key_sha256: String,
+    /// Taken over from files that were there before us.
+    pub adopted: bool,
+    /// When it was installed or adopted.
+    pub installed_at: Timestamp,
+}
+
+/// What was done with the present certificate after it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Fingerprint of the certificate that the guest got last.
+    pub delivered: Option<Deed>,
+    /// Fingerprint of the certificate for which the command ran successfully last.
+    pub activated: Option<Deed>,
+    /// Owner and mode that the live files had after the last successful command or installation: what is not
+    /// drift.
+    pub baseline: Option<Baseline>,
+    /// How many times in a row the live pair was replaced from outside.
+    #[serde(default)]
+    pub foreign_writes: u32,
+}
+
+/// Something that was done for a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deed {
+    /// Fingerprint of the certificate it was done for.
+    pub fingerprint: String,
+    /// Digest of what was done (the delivery or the command as configured): a changed command is a new deed.
+    pub of: String,
+    /// When it was finished.
+    pub at: Timestamp,
+}
+
+/// Owner and mode of the two live files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Certificate: user, group, mode.
+    pub cert: (u32, u32, u16),
+    /// Key: user, group, mode.
+    pub key: (u32, u32, u16),
+}
+
+/// Everything that the executor knows about one entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// When the executor looked.
+    pub at: Timestamp,
+    /// Why nothing can be read or written there now (storage absent or hanging, symlink on the way).
+    pub target_trouble: Option<Trouble>,
+    /// The pair on the live paths.
+    pub live: LivePair,
+    /// The executor's own copy.
+    pub own: Option<OwnCopy>,
+    /// Deeds.
+    pub ledger: Ledger,
+    /// Digest of the delivery as configured now; none when there is nothing to deliver.
+    pub delivery_digest: Option<String>,
+    /// Digest of the command as configured now; none when there is no command.
+    pub command_digest: Option<String>,
+    /// Owner and mode that the manifest asks for, resolved; none when it does not resolve now.
+    pub wanted: Option<Baseline>,
+}

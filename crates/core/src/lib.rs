@@ -1,0 +1,23 @@
+//! What is true and what should happen.
+//!
+//! Pure decisions only: no disk, network, process or clock. The edges gather [`facts`], this crate decides,
+//! the edges act. `clippy.toml` of this crate makes a reach for the outside world a lint error.
+//!
+//! | module | duty |
+//! |---|---|
+//! | [`manifest`] | `certificate-manifest.json`: parsing with located diagnostics, the validated [`manifest::Entry`] |
+//! | [`settings`] | `certd.toml` |
+//! | [`facts`] | what the edges observed: the pair on disk, the executor's ledger, the CA's answer |
+//! | [`reason`] | stable reason codes and their retry class |
+//! | [`rules`] | ordered chains of named rules over facts |
+//! | [`schedule`] | when a certificate is due |
+//! | [`backoff`] | how long to wait after a failure |
+//! | [`lifecycle`] | one entry's state machine |
+
+pub mod diagnostic;
+pub mod facts;
+pub mod manifest;
+pub mod name;
+pub mod reason;
+pub mod settings;
+pub mod time;

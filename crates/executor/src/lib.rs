@@ -1,0 +1,1 @@
+//! The privileged process: manifest, keys, tokens, files and commands. No network.

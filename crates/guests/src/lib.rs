@@ -1,0 +1,1 @@
+//! Reach LXC and VM guests through pct and qm, and understand their answers.

@@ -1,0 +1,1 @@
+//! Certificates from Step-CA behind one Issuer trait.

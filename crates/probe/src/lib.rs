@@ -1,0 +1,1 @@
+//! See what a TLS server really serves.

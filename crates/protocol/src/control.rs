@@ -1,0 +1,308 @@
+//! The control API: HTTP with JSON on the daemon's unix socket.
+//!
+//! | route | meaning |
+//! |---|---|
+//! | `GET /v1/status` | [`StatusDocument`] |
+//! | `POST /v1/renew` | [`RenewRequest`]; answered with a stream of [`Progress`] lines (JSON lines) |
+//! | `POST /v1/sync` | [`SyncRequest`]; answered likewise |
+//!
+//! Fields may be added, never renamed. Errors are [`ErrorDocument`]s with HTTP status 400, 403, 404 or 503.
+
+use phoenix_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::executor::ManifestState;
+
+/// Version of the documents.
+pub const SCHEMA: u32 = 1;
+
+/// `status --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusDocument {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// When the report was made.
+    pub generated_at: Timestamp,
+    /// The daemon itself.
+    pub daemon: DaemonStatus,
+    /// One report for each entry, in manifest order.
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// The daemon itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// False in a report that was made from files alone.
+    pub running: bool,
+    /// Package version of the daemon.
+    pub version: Option<String>,
+    /// The manifest.
+    pub manifest: ManifestStatus,
+    /// The issuers.
+    #[serde(default)]
+    pub issuers: Vec<IssuerStatus>,
+    /// Warnings that belong to no single certificate.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// The manifest file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestStatus {
+    /// Its path.
+    pub path: String,
+    /// When the manifest in force was read.
+    pub loaded_at: Option<Timestamp>,
+    /// How the file relates to what is in force.
+    pub state: ManifestState,
+    /// What is wrong with the file.
+    pub error: Option<String>,
+}
+
+/// An issuer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuerStatus {
+    /// Its name.
+    pub name: String,
+    /// It answered last time, or has not been asked.
+    pub ready: bool,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+    /// Measured difference of the CA's clock to ours, in seconds; positive when the CA is ahead.
+    pub clock_skew: Option<i64>,
+}
+
+/// One certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// Name of the entry.
+    pub name: String,
+    /// Subject CN.
+    pub common_name: String,
+    /// Names asked for.
+    pub sans: Vec<String>,
+    /// Certificate file.
+    pub cert_path: String,
+    /// Key file.
+    pub key_path: String,
+    /// First issuer of the entry.
+    pub issuer: String,
+    /// What it is doing.
+    pub state: CertificateState,
+    /// Serial number, hexadecimal.
+    pub serial: Option<String>,
+    /// SHA-256 of the leaf, hexadecimal.
+    pub fingerprint_sha256: Option<String>,
+    /// Start of validity.
+    pub not_before: Option<Timestamp>,
+    /// End of validity.
+    pub not_after: Option<Timestamp>,
+    /// When it will be renewed, jitter included.
+    pub renew_at: Option<Timestamp>,
+    /// How far the present certificate has come.
+    pub deployment: Deployment,
+    /// What the consumer was seen to serve last.
+    pub served: Option<Served>,
+    /// Stable reason code.
+    pub reason: Option<String>,
+    /// Warnings.
+    pub warnings: Vec<String>,
+    /// Failed attempts in a row.
+    pub attempts: u32,
+    /// When the next attempt is made.
+    pub next_attempt_at: Option<Timestamp>,
+    /// The last failure, until it is overcome.
+    pub last_error: Option<LastError>,
+}
+
+/// Where several fit, the first of this order is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CertificateState {
+    /// The files are not a usable pair.
+    Invalid,
+    /// Past notAfter.
+    Expired,
+    /// There are no files.
+    Missing,
+    /// Paused in the manifest.
+    Paused,
+    /// Retrying cannot help until someone changes something.
+    Blocked,
+    /// A failure is being retried.
+    Retrying,
+    /// Waits for something that comes back by itself.
+    Waiting,
+    /// A certificate is being requested.
+    Issuing,
+    /// A certificate is being delivered, activated or verified.
+    Deploying,
+    /// The renewal time has come.
+    Due,
+    /// Nothing to do.
+    Ok,
+}
+
+/// How far the present certificate has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// On the live paths.
+    pub written: StageState,
+    /// In the guest.
+    pub delivered: StageState,
+    /// The command succeeded.
+    pub activated: StageState,
+    /// Seen at the consumer.
+    pub verified: StageState,
+}
+
+/// A stage of the deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StageState {
+    /// Done for the present certificate.
+    Done,
+    /// Still to be done.
+    Pending,
+    /// Tried and failed; will be retried.
+    Failed,
+    /// Not known (a report from files alone).
+    Unknown,
+    /// Not configured for this entry.
+    None,
+}
+
+/// What the consumer was seen to serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// SHA-256 of the leaf, hexadecimal.
+    pub fingerprint_sha256: String,
+    /// When it was seen.
+    pub at: Timestamp,
+}
+
+/// The last failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// Stage that failed: `issue`, `write`, `deliver`, `activate`, `verify`.
+    pub stage: String,
+    /// What went wrong and what to do.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Stage until which a request goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Until {
+    /// On the live paths.
+    Written,
+    /// In the guest.
+    Delivered,
+    /// The command succeeded.
+    Activated,
+    /// Seen at the consumer, or the last configured stage.
+    #[default]
+    Verified,
+}
+
+/// `POST /v1/renew`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewRequest {
+    /// Names or full common names; empty with `all`.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Every entry.
+    #[serde(default)]
+    pub all: bool,
+    /// Answer as soon as the request is recorded.
+    #[serde(default)]
+    pub no_wait: bool,
+    /// How far to go.
+    #[serde(default)]
+    pub until: Until,
+    /// Seconds to wait; none means 300.
+    #[serde(default)]
+    pub timeout: Option<u64>,
+}
+
+/// `POST /v1/sync`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncRequest {
+    /// Names or full common names; empty means every entry.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// How far to go.
+    #[serde(default)]
+    pub until: Until,
+    /// Deliver, run and verify everything again.
+    #[serde(default)]
+    pub force: bool,
+    /// Seconds to wait; none means 300.
+    #[serde(default)]
+    pub timeout: Option<u64>,
+}
+
+/// A line of the answer to `renew` and `sync`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Progress {
+    /// An entry moved on.
+    Stage {
+        /// Name of the entry.
+        name: String,
+        /// What it does now, in words.
+        message: String,
+    },
+    /// The end: one result for each entry asked for.
+    End {
+        /// Results in the order of the request.
+        results: Vec<EntryResult>,
+    },
+}
+
+/// How a request ended for one entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryResult {
+    /// Name of the entry.
+    pub name: String,
+    /// How it ended.
+    pub result: Outcome,
+    /// Serial of the present certificate.
+    pub serial: Option<String>,
+    /// What went wrong and what happens next.
+    pub error: Option<String>,
+    /// Stable reason code of a wait or a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Seen at the consumer.
+    Verified,
+    /// The last configured stage was reached; no verification is configured.
+    Unverified,
+    /// Written, as asked for with `until`.
+    Written,
+    /// Waits for a guest or an issuer that is absent.
+    Waiting,
+    /// Recorded; goes on in the background.
+    Accepted,
+    /// Failed; goes on in the background.
+    Failed,
+    /// Not done in time; goes on in the background.
+    Timeout,
+}
+
+/// Body of an error answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorDocument {
+    /// Stable code: `no-such-name`, `forbidden`, `bad-request`, `not-ready`.
+    pub code: String,
+    /// A sentence for the operator.
+    pub message: String,
+}

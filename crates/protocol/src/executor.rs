@@ -1,0 +1,260 @@
+//! The executor protocol: what the unprivileged daemon may ask of the privileged executor.
+//!
+//! The daemon names entries and operations and passes certificate chains and public CA data. Paths, owners,
+//! modes, names and commands come from the executor's own reading of root-owned files. Requests carry ids;
+//! answers may come out of order.
+
+use phoenix_core::facts::Observation;
+use phoenix_core::manifest::{Entry, Usage};
+use phoenix_core::name::{CertName, IssuerName};
+use phoenix_core::reason::Trouble;
+use phoenix_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Version of this protocol. Both sides must be of the same one.
+pub const VERSION: u32 = 1;
+
+/// A request of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the daemon, echoed in the answer; unique among the open requests of a connection.
+    pub id: u64,
+    /// What to do.
+    #[serde(flatten)]
+    pub operation: Operation,
+}
+
+/// An entry as the daemon knows it. Answered `stale` when the manifest in force has another digest.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EntryRef {
+    /// Name of the entry.
+    pub name: CertName,
+    /// Digest of the entry, from the snapshot.
+    pub digest: String,
+}
+
+/// What the daemon may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Operation {
+    /// First request on a connection. Answer: [`Answer::Hello`].
+    Hello {
+        /// The daemon's [`VERSION`].
+        version: u32,
+    },
+    /// The manifest in force, one page at a time. Answer: [`Answer::Snapshot`].
+    Snapshot {
+        /// Re-read the file first if it changed.
+        refresh: bool,
+        /// Index of the first entry of the page.
+        offset: usize,
+    },
+    /// Facts of one entry. Answer: [`Answer::Observed`].
+    Observe {
+        /// Which entry.
+        entry: EntryRef,
+    },
+    /// Prove the target writable, make and stage a key. Answer: [`Answer::Prepared`].
+    Prepare {
+        /// Which entry.
+        entry: EntryRef,
+    },
+    /// A one-time token for Step-CA. Answer: [`Answer::Token`].
+    Token {
+        /// Which entry.
+        entry: EntryRef,
+        /// Issuer that will get the token; must be one of the entry's.
+        issuer: IssuerName,
+        /// Which provisioner: the issuer's client provisioner when there is one and the entry is a client.
+        #[serde(flatten)]
+        purpose: TokenPurpose,
+        /// Key id of the provisioner's public key, as the CA lists it.
+        kid: String,
+        /// The provisioner's encrypted private key (JWE compact), as the CA lists it.
+        encrypted_key: String,
+        /// The CA's clock, measured from a `Date` header.
+        ca_time: Option<Timestamp>,
+    },
+    /// Check a chain against the staged key and the manifest, and commit the pair. Answer:
+    /// [`Answer::Installed`].
+    Install {
+        /// Which entry.
+        entry: EntryRef,
+        /// From [`Answer::Prepared`].
+        stage: String,
+        /// Issuer that answered.
+        issuer: IssuerName,
+        /// PEM: leaf, then intermediates.
+        chain: String,
+    },
+    /// Take over the valid pair that lies on the live paths. Answer: [`Answer::Observed`].
+    Adopt {
+        /// Which entry.
+        entry: EntryRef,
+    },
+    /// Put the executor's own copy back on the live paths, owner and mode included. Answer:
+    /// [`Answer::Observed`].
+    Restore {
+        /// Which entry.
+        entry: EntryRef,
+    },
+    /// Copy the pair into the entry's guest. Answer: [`Answer::Done`].
+    Deliver {
+        /// Which entry.
+        entry: EntryRef,
+    },
+    /// Run the command that these entries share, once. For a legacy `/tmp` delivery the delivery is part of it.
+    /// Answer: [`Answer::Done`].
+    Activate {
+        /// Entries with the same command.
+        entries: Vec<EntryRef>,
+    },
+    /// Hand over a root that was fetched by fingerprint. Answer: [`Answer::Issuers`].
+    Trust {
+        /// Issuer whose configured fingerprint the root must have.
+        issuer: IssuerName,
+        /// PEM of the root.
+        root: String,
+    },
+}
+
+/// What a one-time token is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "purpose", rename_all = "snake_case")]
+pub enum TokenPurpose {
+    /// `POST /1.0/sign` for a staged key.
+    Sign {
+        /// From [`Answer::Prepared`].
+        stage: String,
+    },
+}
+
+/// An answer of the executor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// The request's id.
+    pub id: u64,
+    /// How it went.
+    pub result: Result<Answer, Trouble>,
+}
+
+/// Success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Operation::Hello`].
+    Hello {
+        /// The executor's [`VERSION`].
+        version: u32,
+        /// The executor's package version.
+        package: String,
+    },
+    /// To [`Operation::Snapshot`].
+    Snapshot(Box<Snapshot>),
+    /// To [`Operation::Observe`], [`Operation::Adopt`] and [`Operation::Restore`].
+    Observed(Box<Observation>),
+    /// To [`Operation::Prepare`].
+    Prepared {
+        /// Names the staged key in later requests.
+        stage: String,
+        /// PEM.
+        csr: String,
+    },
+    /// To [`Operation::Token`].
+    Token {
+        /// The one-time token. Good for a single request.
+        token: String,
+        /// Provisioner that it is for.
+        provisioner: String,
+    },
+    /// To [`Operation::Install`].
+    Installed {
+        /// Facts after the installation.
+        observation: Box<Observation>,
+        /// Legal but unexpected properties of the certificate, for people (a shorter lifetime than asked for).
+        warnings: Vec<String>,
+    },
+    /// To [`Operation::Deliver`] and [`Operation::Activate`].
+    Done {
+        /// Facts of every entry afterwards, in the order of the request.
+        observations: Vec<Observation>,
+    },
+    /// To [`Operation::Trust`].
+    Issuers {
+        /// Public facts of every issuer.
+        issuers: Vec<IssuerFacts>,
+    },
+}
+
+/// The manifest in force, as far as it fits one frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// State of the manifest.
+    pub manifest: ManifestFacts,
+    /// Public facts of every issuer.
+    pub issuers: Vec<IssuerFacts>,
+    /// How many entries there are in all.
+    pub total: usize,
+    /// Entries from the requested offset on.
+    pub entries: Vec<SnapshotEntry>,
+}
+
+/// An entry in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotEntry {
+    /// Digest for later requests.
+    pub digest: String,
+    /// The entry.
+    pub entry: Entry,
+    /// Warnings that belong to this entry.
+    pub warnings: Vec<String>,
+}
+
+/// State of the manifest file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestFacts {
+    /// Its path.
+    pub path: String,
+    /// Digest of the text in force; changes whenever entries may have changed.
+    pub digest: String,
+    /// When the manifest in force was read.
+    pub loaded_at: Option<Timestamp>,
+    /// How the file relates to what is in force.
+    pub state: ManifestState,
+    /// Diagnostics of the file, rendered for people; present when the state is not `loaded`.
+    pub error: Option<String>,
+}
+
+/// How the manifest file relates to the manifest in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ManifestState {
+    /// The file is in force.
+    Loaded,
+    /// The file is broken; an earlier version is in force.
+    Stale,
+    /// There is no file; an earlier version is in force, if there ever was one.
+    Missing,
+    /// The file or a directory above it can be written by others; an earlier version is in force.
+    Untrusted,
+}
+
+/// Public facts of an issuer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuerFacts {
+    /// Its name.
+    pub name: IssuerName,
+    /// PEM of the roots that the executor pinned; none while it has none.
+    pub roots: Option<String>,
+    /// SHA-256 fingerprints of these roots.
+    pub fingerprints: Vec<String>,
+    /// Why the issuer cannot be used now (root or password missing, root changed).
+    pub trouble: Option<Trouble>,
+    /// Permanent warnings such as `trust-anchor-writable`.
+    pub warnings: Vec<String>,
+}
+
+/// Which provisioner of a Step-CA serves an entry.
+pub fn uses_client_provisioner(usage: Usage, has_client_provisioner: bool) -> bool {
+    usage == Usage::Client && has_client_provisioner
+}

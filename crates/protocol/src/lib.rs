@@ -1,0 +1,8 @@
+//! What the processes say to each other.
+//!
+//! [`executor`] is spoken between daemon and executor in [`frame`]s; [`control`] is the HTTP API of the daemon
+//! that `phoenix-certctl` and `curl --unix-socket` use.
+
+pub mod control;
+pub mod executor;
+pub mod frame;

@@ -1,0 +1,1 @@
+//! Run one command confined and report how it ended.

@@ -1,0 +1,1 @@
+//! Crash-safe installation of key pairs into hostile directories, generations and ledger.

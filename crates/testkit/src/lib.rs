@@ -1,0 +1,1 @@
+//! Test support: scratch directories, real peers, stand-ins for pct and qm, builders.
