@@ -1,1 +1,26 @@
-//! Bytes to certificate facts: PEM and DER, chain and name checks, keys and CSRs. No I/O.
+//! Bytes to certificate facts: PEM and DER, chain and name checks, keys and CSRs. No I/O and no clock.
+//!
+//! | module | duty |
+//! |---|---|
+//! | [`Chain`] (`chain`, `leaf`) | a leaf and its intermediates, read and described |
+//! | [`Roots`] (`roots`) | the certificates that are trusted, and path verification |
+//! | [`check_issued`] (`check`, `mismatch`) | is an issued certificate what was asked for? |
+//! | [`KeyPair`], [`Csr`] (`key`, `csr`) | private keys and signing requests |
+//! | `pem`, `digest` | bounded PEM reading and writing, SHA-256 in hexadecimal |
+
+mod chain;
+mod check;
+mod csr;
+mod error;
+mod key;
+mod mismatch;
+mod roots;
+
+pub use chain::Chain;
+pub use check::{Expectation, check_issued};
+pub use csr::Csr;
+pub use error::X509Error;
+pub use key::KeyPair;
+pub use mismatch::Mismatch;
+pub use roots::Roots;
+pub use rustls_pki_types::CertificateDer;
