@@ -1,4 +1,5 @@
 //! The probe against real rustls servers on loopback.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ struct Identity {
     root: CertificateDer<'static>,
 }
 
-/// A leaf below an intermediate below a root. `days` may lie in the past.
+/// A leaf below an intermediate below a root.
 fn identity(name: &str, expired: bool) -> Identity {
     let authority = |name: &str| {
         let mut params = CertificateParams::new(vec![]).unwrap();
