@@ -1,1 +1,43 @@
 //! Run one command confined and report how it ended.
+//!
+//! Every command runs below a small supervisor process of its own. The calling process re-executes itself in a
+//! hidden role for that ([`supervisor_main_if_asked`]), so the supervisor is single-threaded, may be the child
+//! subreaper of everything the command leaves behind, and outlives a caller that is killed by just long enough
+//! to end the command.
+//!
+//! ```text
+//! caller ── order (argv, environment, stdin) ──> supervisor ── fork, exec ──> command
+//!    ^ <──────── report (how it ended, output) ────┘  ^ <─ orphans of the command are reparented to it
+//!    └ holds the order pipe open: end of file on it means the caller died, and everything is ended
+//! ```
+//!
+//! | module | duty |
+//! |---|---|
+//! | [`spec`] | what to run: [`CommandSpec`] |
+//! | [`outcome`] | how it ended: [`Finished`], [`Ended`], [`Output`] |
+//! | [`cancel`] | ending a command early: [`Cancel`] |
+//! | [`runner`] | the caller's side: [`Runner`], [`Supervised`] |
+//! | `wire` | the two messages between caller and supervisor |
+//! | `supervisor` | the supervisor's side: time limit, escalation, report |
+//! | `launch` | from fork to exec; the place where confinement profiles are applied |
+//! | `family` | the command's descendants: enumerating, killing, reaping |
+//! | `capture` | bounded capture of one output stream |
+//! | `system` | the only unsafe code of the workspace |
+
+pub mod cancel;
+pub mod outcome;
+pub mod runner;
+pub mod spec;
+
+mod capture;
+mod family;
+mod launch;
+mod supervisor;
+mod system;
+mod wire;
+
+pub use cancel::Cancel;
+pub use outcome::{Ended, Finished, Output};
+pub use runner::{Runner, SandboxError, Supervised};
+pub use spec::CommandSpec;
+pub use supervisor::{SUPERVISOR_ROLE, supervisor_main_if_asked};
