@@ -1,0 +1,86 @@
+//! How long to wait after a failure.
+//!
+//! The spacing grows with the attempts, but what bounds it is the lifetime that is left: never more than a
+//! tenth of it, so that the last tenth of a lifetime still sees several attempts whatever the lifetime is.
+
+use std::time::Duration;
+
+use crate::reason::RetryClass;
+use crate::time::Timestamp;
+
+/// Shortest spacing.
+pub const SHORTEST: Duration = Duration::from_secs(1);
+/// Longest spacing while something is valid.
+pub const LONGEST: Duration = Duration::from_secs(3600);
+/// Longest spacing when nothing is valid.
+pub const LONGEST_EXPIRED: Duration = Duration::from_secs(300);
+/// Spacing of what is waited for without counting attempts.
+pub const WAITING: Duration = Duration::from_secs(10);
+
+/// The time to the next attempt after `attempts` failures in a row (at least 1), when the certificate that
+/// consumers use is valid until `valid_until`.
+pub fn spacing(class: RetryClass, attempts: u32, valid_until: Option<Timestamp>, now: Timestamp) -> Duration {
+    let left = valid_until.map_or(Duration::ZERO, |end| end.since(now));
+    let longest = if left.is_zero() { LONGEST_EXPIRED } else { (left / 10).min(LONGEST) };
+    let first = match class {
+        RetryClass::Waiting => return WAITING.min(longest).max(SHORTEST),
+        RetryClass::Transport | RetryClass::LocalIo => Duration::from_secs(2),
+        RetryClass::CaFault | RetryClass::Command => Duration::from_secs(5),
+        RetryClass::Blocked => Duration::from_secs(60),
+    };
+    first.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(longest).max(SHORTEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CLASSES: [RetryClass; 6] = [
+        RetryClass::Transport,
+        RetryClass::CaFault,
+        RetryClass::LocalIo,
+        RetryClass::Command,
+        RetryClass::Blocked,
+        RetryClass::Waiting,
+    ];
+
+    #[test]
+    fn spacing_doubles_until_its_bound() {
+        let now = Timestamp::from_unix(0);
+        let end = Some(Timestamp::from_unix(86_400));
+        let seconds = |attempts| spacing(RetryClass::Command, attempts, end, now).as_secs();
+        assert_eq!([1, 2, 3, 4, 30].map(seconds), [5, 10, 20, 40, 3600]);
+    }
+
+    #[test]
+    fn a_five_minute_certificate_is_retried_within_its_life() {
+        let now = Timestamp::from_unix(0);
+        let end = Some(Timestamp::from_unix(100));
+        assert_eq!(spacing(RetryClass::Blocked, 9, end, now), Duration::from_secs(10));
+    }
+
+    proptest! {
+        #[test]
+        fn spacing_keeps_its_bounds(class in 0_usize..6, attempts: u32, left in 0_i64..100_000_000) {
+            let now = Timestamp::from_unix(1_000);
+            let end = Timestamp::from_unix(1_000 + left);
+            let spacing = spacing(CLASSES[class], attempts, Some(end), now);
+            prop_assert!(spacing >= SHORTEST);
+            if left == 0 {
+                prop_assert!(spacing <= LONGEST_EXPIRED);
+            } else {
+                prop_assert!(spacing <= (Duration::from_secs(left as u64) / 10).max(SHORTEST));
+            }
+        }
+
+        #[test]
+        fn more_attempts_never_shorten_it(class in 0_usize..6, attempts in 1_u32..40, left in 0_i64..1_000_000) {
+            let now = Timestamp::from_unix(0);
+            let end = Some(Timestamp::from_unix(left));
+            let class = CLASSES[class];
+            prop_assert!(spacing(class, attempts, end, now) <= spacing(class, attempts + 1, end, now));
+        }
+    }
+}

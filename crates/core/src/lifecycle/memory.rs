@@ -1,0 +1,155 @@
+//! What the daemon remembers about an entry across restarts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::reason::{RetryClass, Trouble};
+use crate::time::Timestamp;
+
+/// A stage of an entry's way to its consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Looking at what is there.
+    Observe,
+    /// Getting a certificate from an issuer.
+    Issue,
+    /// Putting the pair on the live paths.
+    Write,
+    /// Copying it into the guest.
+    Deliver,
+    /// Running the command.
+    Activate,
+    /// Seeing it at the consumer.
+    Verify,
+}
+
+impl Stage {
+    /// The word of the control API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Issue => "issue",
+            Self::Write => "write",
+            Self::Deliver => "deliver",
+            Self::Activate => "activate",
+            Self::Verify => "verify",
+        }
+    }
+}
+
+/// A failure that has not been overcome yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What went wrong.
+    pub trouble: Trouble,
+    /// When it went wrong last.
+    pub at: Timestamp,
+    /// Failed attempts in a row; waits do not count.
+    pub attempts: u32,
+    /// When the next attempt is made.
+    pub next_attempt_at: Timestamp,
+}
+
+/// How far an operator's request or a held certificate goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reach {
+    /// On the live paths.
+    Written,
+    /// In the guest.
+    Delivered,
+    /// The command succeeded.
+    Activated,
+    /// Seen at the consumer.
+    Verified,
+}
+
+/// An operator's request that is not fulfilled yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// How far to go.
+    pub reach: Reach,
+    /// Windows and spacing do not hold it back (`renew`).
+    pub urgent: bool,
+    /// When it was given.
+    pub at: Timestamp,
+}
+
+/// What the daemon remembers about an entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Failures, one for each stage at most.
+    #[serde(default)]
+    pub failures: BTreeMap<Stage, Failure>,
+    /// The operator's open request.
+    #[serde(default)]
+    pub order: Option<Order>,
+    /// The operator wants a new certificate whatever the rules say.
+    #[serde(default)]
+    pub reissue: bool,
+    /// The operator wants it delivered again.
+    #[serde(default)]
+    pub redeliver: bool,
+    /// The operator wants the command run again.
+    #[serde(default)]
+    pub reactivate: bool,
+    /// The certificate with this fingerprint goes only so far until something else is asked for.
+    #[serde(default)]
+    pub hold: Option<Hold>,
+    /// When certificates were issued without an operator's request, newest last.
+    #[serde(default)]
+    pub issued: Vec<Timestamp>,
+    /// How often in a row a usable pair from another writer was replaced by our copy.
+    #[serde(default)]
+    pub foreign_writes: u32,
+    /// Expiry of the certificate that went all the way last: what consumers use until the next one has.
+    #[serde(default)]
+    pub in_use_until: Option<Timestamp>,
+    /// Legal but unexpected properties of the present certificate.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// A certificate that goes only so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Which certificate.
+    pub fingerprint: String,
+    /// The last stage that is carried out.
+    pub reach: Reach,
+}
+
+impl Memory {
+    /// The failure that is reported: the one of the earliest stage that has one.
+    pub fn failure(&self) -> Option<(Stage, &Failure)> {
+        self.failures.iter().next().map(|(stage, failure)| (*stage, failure))
+    }
+
+    /// What is remembered after a restart: what was blocked is tried again at once, since the configuration may
+    /// have changed meanwhile; every other wait goes on.
+    #[must_use]
+    pub fn restarted(mut self, now: Timestamp) -> Self {
+        for failure in self.failures.values_mut() {
+            if failure.trouble.reason.class() == RetryClass::Blocked {
+                failure.next_attempt_at = failure.next_attempt_at.min(now);
+            }
+        }
+        self
+    }
+
+    /// Forgets the failure of `stage`.
+    pub fn overcome(&mut self, stage: Stage) {
+        self.failures.remove(&stage);
+    }
+
+    /// Records a failure of `stage`; the spacing counts from `now` and from what consumers have left.
+    pub fn fail(&mut self, stage: Stage, trouble: Trouble, valid_until: Option<Timestamp>, now: Timestamp) {
+        let class = trouble.reason.class();
+        let before = self.failures.get(&stage).map_or(0, |failure| failure.attempts);
+        let attempts = if class == RetryClass::Waiting { before } else { before.saturating_add(1) };
+        let next_attempt_at = now.plus(crate::backoff::spacing(class, attempts, valid_until, now));
+        self.failures.insert(stage, Failure { trouble, at: now, attempts, next_attempt_at });
+    }
+}

@@ -1,0 +1,388 @@
+//! One entry's state machine.
+//!
+//! [`step`] takes a state, an event and the time and returns the next state with the actions that the edges
+//! carry out. At most one piece of work is under way for an entry; whatever happens meanwhile makes it look
+//! again afterwards. Facts come from the executor with every answer, so a decision never rests on what the
+//! daemon believes to have done.
+
+mod decide;
+mod memory;
+
+pub use decide::{
+    Availability, Context, Decision, FOREIGN_WRITES, ISSUANCES_PER_LIFETIME, Standing, Work, decide,
+    delivered_by_command, is_own, renew_at, standing,
+};
+pub use memory::{Failure, Hold, Memory, Order, Reach, Stage};
+
+use crate::facts::Observation;
+use crate::name::IssuerName;
+use crate::reason::{Reason, RetryClass, Trouble};
+use crate::rules::{FITTING, Finding, Pair, USABLE, first};
+use crate::time::Timestamp;
+
+/// Where an entry stands. Only `memory` is kept across restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// What is under way.
+    pub phase: Phase,
+    /// The newest facts.
+    pub seen: Option<Observation>,
+    /// Why the present work was begun.
+    pub finding: Option<Finding>,
+    /// What is remembered.
+    pub memory: Memory,
+}
+
+/// What is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing.
+    #[default]
+    Idle,
+    /// This.
+    Working {
+        /// What.
+        work: Work,
+        /// Something happened meanwhile: look again afterwards.
+        again: bool,
+    },
+}
+
+/// What an issuer offered for a staged key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The staged key.
+    pub stage: String,
+    /// Issuer that answered.
+    pub issuer: IssuerName,
+    /// PEM: leaf, then intermediates.
+    pub chain: String,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Time to look: start, timer, sweep, changed manifest, issuer that is back.
+    Look,
+    /// The manifest's wishes for this entry changed.
+    Rewritten,
+    /// An issuer that could not be asked can be asked again.
+    IssuerBack,
+    /// An operator asks for something.
+    Ordered(Request),
+    /// [`Action::Observe`] ended.
+    Observed(Result<Observation, Trouble>),
+    /// [`Action::Issue`] ended.
+    Issued(Result<Offer, (Stage, Trouble)>),
+    /// [`Action::Install`] ended, with warnings.
+    Installed(Result<(Observation, Vec<String>), Trouble>),
+    /// [`Action::Adopt`] ended.
+    Adopted(Result<Observation, Trouble>),
+    /// [`Action::Restore`] ended.
+    Restored(Result<Observation, Trouble>),
+    /// [`Action::Deliver`] ended.
+    Delivered(Result<Observation, Trouble>),
+    /// [`Action::Activate`] ended.
+    Activated(Result<Observation, Trouble>),
+}
+
+/// What an operator asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// A new certificate whatever the rules say (`renew`).
+    pub reissue: bool,
+    /// Deliver and run everything again (`sync --force`).
+    pub redeploy: bool,
+    /// Windows and spacing do not hold it back (`renew`).
+    pub urgent: bool,
+    /// How far to go.
+    pub reach: Reach,
+}
+
+/// What the edges are to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Gather the facts; answer with [`Event::Observed`].
+    Observe,
+    /// Get a certificate; answer with [`Event::Issued`].
+    Issue,
+    /// Commit the pair; answer with [`Event::Installed`].
+    Install(Offer),
+    /// Take over the live pair; answer with [`Event::Adopted`].
+    Adopt,
+    /// Put our copy back; answer with [`Event::Restored`].
+    Restore,
+    /// Copy into the guest; answer with [`Event::Delivered`].
+    Deliver,
+    /// Run the command; answer with [`Event::Activated`].
+    Activate,
+    /// Send [`Event::Look`] at that time; replaces an earlier wish. None: no timer.
+    WakeAt(Option<Timestamp>),
+    /// Keep [`State::memory`] durably before anything that follows.
+    Remember,
+}
+
+/// The next state of an entry and what is to be done.
+pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestamp) -> (State, Vec<Action>) {
+    let before = state.memory.clone();
+    let mut actions = Vec::new();
+    match event {
+        Event::Look => look(&mut state, &mut actions),
+        Event::Rewritten => {
+            state.memory.failures.clear();
+            look(&mut state, &mut actions);
+        }
+        Event::IssuerBack => {
+            if state.memory.failures.get(&Stage::Issue).is_some_and(|failure| is_outage(&failure.trouble)) {
+                state.memory.overcome(Stage::Issue);
+                look(&mut state, &mut actions);
+            }
+        }
+        Event::Ordered(request) => {
+            accept(&mut state.memory, &request, now);
+            look(&mut state, &mut actions);
+        }
+        completion => {
+            let again = matches!(state.phase, Phase::Working { again: true, .. });
+            state.phase = Phase::Idle;
+            let install = absorb(&mut state, context, completion, now);
+            if let Some(offer) = install {
+                state.phase = Phase::Working { work: Work::Install, again };
+                actions.push(Action::Install(offer));
+            } else if again {
+                look(&mut state, &mut actions);
+            } else {
+                proceed(&mut state, context, &mut actions, now);
+            }
+        }
+    }
+    if state.memory != before {
+        actions.insert(0, Action::Remember);
+    }
+    (state, actions)
+}
+
+/// Failures that belong to the issuer, not to the entry: over as soon as the issuer answers.
+fn is_outage(trouble: &Trouble) -> bool {
+    matches!(
+        trouble.reason,
+        Reason::IssuerNotReady | Reason::CaUnreachable | Reason::WrongRoot | Reason::TrustChanged
+    )
+}
+
+fn look(state: &mut State, actions: &mut Vec<Action>) {
+    match &mut state.phase {
+        Phase::Working { again, .. } => *again = true,
+        Phase::Idle => {
+            state.phase = Phase::Working { work: Work::Observe, again: false };
+            actions.push(Action::Observe);
+        }
+    }
+}
+
+fn accept(memory: &mut Memory, request: &Request, now: Timestamp) {
+    let open = memory.order.take();
+    memory.order = Some(Order {
+        reach: open.as_ref().map_or(request.reach, |order| order.reach.max(request.reach)),
+        urgent: request.urgent || open.is_some_and(|order| order.urgent),
+        at: now,
+    });
+    memory.reissue |= request.reissue;
+    memory.redeliver |= request.redeploy;
+    memory.reactivate |= request.redeploy;
+    memory.hold = None;
+    memory.failures.clear();
+    if request.urgent {
+        memory.foreign_writes = 0;
+    }
+}
+
+/// Takes in the end of some work. Returns what is to be installed, if that comes next whatever the facts say.
+fn absorb(state: &mut State, context: &Context<'_>, event: Event, now: Timestamp) -> Option<Offer> {
+    match event {
+        Event::Look | Event::Rewritten | Event::IssuerBack | Event::Ordered(_) => {}
+        Event::Issued(Ok(offer)) => {
+            state.memory.overcome(Stage::Issue);
+            return Some(offer);
+        }
+        Event::Issued(Err((stage, trouble))) => failed(state, stage, trouble, now),
+        Event::Installed(Ok((seen, warnings))) => {
+            note_issuance(state, context, &seen, now);
+            state.memory.warnings = warnings;
+            succeeded(state, Work::Install, seen);
+        }
+        Event::Observed(Ok(seen)) => succeeded(state, Work::Observe, seen),
+        Event::Adopted(Ok(seen)) => succeeded(state, Work::Adopt, seen),
+        Event::Restored(Ok(seen)) => {
+            if was_foreign_pair(state, context, now) {
+                state.memory.foreign_writes += 1;
+            }
+            succeeded(state, Work::Restore, seen);
+        }
+        Event::Delivered(Ok(seen)) => {
+            state.memory.redeliver = false;
+            succeeded(state, Work::Deliver, seen);
+        }
+        Event::Activated(Ok(seen)) => {
+            state.memory.reactivate = false;
+            if delivered_by_command(context.entry) {
+                state.memory.redeliver = false;
+            }
+            succeeded(state, Work::Activate, seen);
+        }
+        Event::Observed(Err(trouble)) => failed(state, Stage::Observe, trouble, now),
+        Event::Installed(Err(trouble)) | Event::Adopted(Err(trouble)) | Event::Restored(Err(trouble)) => {
+            failed(state, Stage::Write, trouble, now);
+        }
+        Event::Delivered(Err(trouble)) => failed(state, Stage::Deliver, trouble, now),
+        Event::Activated(Err(trouble)) => failed(state, Stage::Activate, trouble, now),
+    }
+    None
+}
+
+fn succeeded(state: &mut State, work: Work, seen: Observation) {
+    state.memory.overcome(Stage::Observe);
+    state.memory.overcome(work.stage());
+    if matches!(work, Work::Install) {
+        state.memory.failures.clear();
+    }
+    if work == Work::Observe && seen.target_trouble.is_none() {
+        forget_target_trouble(&mut state.memory);
+    }
+    state.seen = Some(seen);
+}
+
+/// A trouble that an observation reported is over when an observation no longer does.
+fn forget_target_trouble(memory: &mut Memory) {
+    if memory.failures.get(&Stage::Write).is_some_and(|failure| {
+        matches!(
+            failure.trouble.reason,
+            Reason::StorageAbsent | Reason::StorageHangs | Reason::Symlink | Reason::OutsideRoots
+        )
+    }) {
+        memory.overcome(Stage::Write);
+    }
+}
+
+/// The manifest moved on between decision and deed: not a failure, the edges are already fetching it.
+fn is_overtaken(trouble: &Trouble) -> bool {
+    matches!(trouble.reason, Reason::Stale)
+}
+
+fn failed(state: &mut State, stage: Stage, trouble: Trouble, now: Timestamp) {
+    if is_overtaken(&trouble) {
+        return;
+    }
+    let valid_until = match stage {
+        Stage::Observe | Stage::Issue | Stage::Write => {
+            let seen = state.seen.as_ref();
+            seen.and_then(|seen| seen.own.as_ref().map(|own| &own.leaf).or(seen.live.leaf.as_ref()))
+                .map(|leaf| leaf.not_after)
+        }
+        Stage::Deliver | Stage::Activate | Stage::Verify => state.memory.in_use_until,
+    };
+    state.memory.fail(stage, trouble, valid_until, now);
+}
+
+fn note_issuance(state: &mut State, context: &Context<'_>, seen: &Observation, now: Timestamp) {
+    let memory = &mut state.memory;
+    if !memory.reissue {
+        memory.issued.push(now);
+    }
+    if let Some(own) = &seen.own {
+        let lifetime = own.leaf.lifetime();
+        memory.issued.retain(|at| at.plus(lifetime) > now);
+    }
+    // A scheduled renewal ends an old hold; an order sets its own when it is fulfilled.
+    memory.hold = None;
+    memory.reissue = false;
+    memory.foreign_writes = 0;
+    if context.entry.command.is_none() {
+        memory.reactivate = false;
+    }
+}
+
+fn was_foreign_pair(state: &State, context: &Context<'_>, now: Timestamp) -> bool {
+    state.seen.as_ref().is_some_and(|seen| {
+        let live = Pair::live(context.entry, &seen.live, None, now);
+        seen.own.as_ref().is_some_and(|own| !is_own(seen, own)) && first(&[USABLE, FITTING], &live).is_none()
+    })
+}
+
+/// Decides on the newest facts and sets the next work going.
+fn proceed(state: &mut State, context: &Context<'_>, actions: &mut Vec<Action>, now: Timestamp) {
+    let Some(seen) = &state.seen else {
+        return rest(state, Some(now.plus(crate::backoff::SHORTEST)), actions);
+    };
+    if let Some(failure) = state.memory.failures.get(&Stage::Observe) {
+        let until = failure.next_attempt_at;
+        return rest(state, Some(until), actions);
+    }
+    settle(&mut state.memory, context, seen);
+    match decide(context, seen, &state.memory, now) {
+        Decision::Rest(until) => {
+            let until = until.map(|at| at.max(now.plus(crate::backoff::SHORTEST)));
+            rest(state, until, actions);
+        }
+        Decision::Stuck(stage, trouble, next) => {
+            let next = next.max(now.plus(crate::backoff::SHORTEST));
+            stuck(&mut state.memory, stage, trouble, next, now);
+            rest(state, Some(next), actions);
+        }
+        Decision::Act(work, finding) => {
+            state.finding = Some(finding);
+            state.phase = Phase::Working { work, again: false };
+            actions.push(match work {
+                Work::Observe | Work::Install => Action::Observe,
+                Work::Issue => Action::Issue,
+                Work::Adopt => Action::Adopt,
+                Work::Restore => Action::Restore,
+                Work::Deliver => Action::Deliver,
+                Work::Activate => Action::Activate,
+            });
+        }
+    }
+}
+
+/// Notes what holds an entry up. The same trouble again keeps the time at which it was first met.
+fn stuck(memory: &mut Memory, stage: Stage, trouble: Trouble, next: Timestamp, now: Timestamp) {
+    let counts = trouble.reason.class() != RetryClass::Waiting;
+    let old = memory.failures.remove(&stage);
+    let same = old.as_ref().is_some_and(|old| old.trouble.reason == trouble.reason);
+    let attempts = old.as_ref().map_or(0, |old| old.attempts);
+    let failure = Failure {
+        at: old.as_ref().filter(|_| same).map_or(now, |old| old.at),
+        attempts: if counts { attempts.max(1) } else { attempts },
+        next_attempt_at: next,
+        trouble,
+    };
+    memory.failures.insert(stage, failure);
+}
+
+/// Closes an order that is fulfilled and notes what consumers use now.
+fn settle(memory: &mut Memory, context: &Context<'_>, seen: &Observation) {
+    let standing = standing(context.entry, seen, memory);
+    let Some(own) = &seen.own else { return };
+    if standing.reached(Reach::Verified) {
+        memory.in_use_until = Some(own.leaf.not_after);
+    }
+    let Some(order) = &memory.order else { return };
+    let reach = if delivered_by_command(context.entry) && order.reach == Reach::Delivered {
+        Reach::Written
+    } else {
+        order.reach
+    };
+    if standing.reached(reach) {
+        memory.hold = (reach < Reach::Verified && !standing.reached(Reach::Verified))
+            .then(|| Hold { fingerprint: own.leaf.fingerprint.clone(), reach });
+        memory.order = None;
+    }
+}
+
+fn rest(state: &mut State, until: Option<Timestamp>, actions: &mut Vec<Action>) {
+    state.finding = None;
+    actions.push(Action::WakeAt(until));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! When a certificate is due.
+//!
+//! Renewal is due with a third of the lifetime left, or as the manifest says, minus a jitter that only ever
+//! moves it earlier. Entries with the same command share their jitter, so that one run of the command can
+//! serve them all.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::LeafFacts;
+use crate::manifest::{Entry, RenewBefore};
+use crate::time::Timestamp;
+
+/// How much earlier than necessary a certificate is renewed, in thousandths of its lifetime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Jitter(u16);
+
+impl Jitter {
+    /// Largest jitter: a twentieth of the lifetime.
+    pub const MAX_PERMILLE: u16 = 50;
+
+    /// The jitter of `entry` in an installation. `seed` is chosen once per installation and stored, so that the
+    /// renewal times survive a restart.
+    pub fn of(seed: u64, entry: &Entry) -> Self {
+        let group: &[&str] = match &entry.command {
+            Some(command) => &command.argv.iter().map(String::as_str).collect::<Vec<_>>(),
+            None => &[entry.name.as_str()],
+        };
+        Self((spread(seed, group) % u64::from(Self::MAX_PERMILLE + 1)) as u16)
+    }
+
+    /// The share of `lifetime`.
+    pub fn share_of(self, lifetime: Duration) -> Duration {
+        lifetime * u32::from(self.0) / 1000
+    }
+}
+
+/// FNV-1a over the parts, finished by a mixer so that short texts spread over all bits. Not for secrets.
+fn spread(seed: u64, parts: &[&str]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325 ^ seed;
+    for byte in parts.iter().flat_map(|part| part.bytes().chain([0])) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+/// How long before expiry `entry` wants to be renewed; at most half of the lifetime.
+pub fn renew_before(wish: RenewBefore, lifetime: Duration) -> Duration {
+    let wanted = match wish {
+        RenewBefore::Third => lifetime / 3,
+        RenewBefore::Time(time) => time,
+        RenewBefore::Percent(percent) => lifetime * u32::from(percent) / 100,
+    };
+    wanted.min(lifetime / 2)
+}
+
+/// When `leaf` is renewed, jitter included.
+pub fn renew_at(leaf: &LeafFacts, entry: &Entry, jitter: Jitter) -> Timestamp {
+    let lifetime = leaf.lifetime();
+    leaf.not_after.minus(renew_before(entry.renew_before, lifetime)).minus(jitter.share_of(lifetime))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::samples;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[test]
+    fn a_third_of_the_lifetime_is_the_default() {
+        assert_eq!(renew_before(RenewBefore::Third, DAY), Duration::from_secs(28_800));
+    }
+
+    #[test]
+    fn no_wish_goes_beyond_half_of_the_lifetime() {
+        assert_eq!(renew_before(RenewBefore::Time(DAY * 30), DAY), DAY / 2);
+        assert_eq!(renew_before(RenewBefore::Percent(99), DAY), DAY / 2);
+        assert_eq!(renew_before(RenewBefore::Percent(10), DAY), DAY / 10);
+    }
+
+    #[test]
+    fn entries_with_the_same_command_share_their_jitter() {
+        let one = samples::entry("one");
+        let two = samples::entry("two");
+        for seed in 0..50 {
+            assert_eq!(Jitter::of(seed, &one), Jitter::of(seed, &two));
+        }
+    }
+
+    #[test]
+    fn jitter_spreads_over_its_whole_range() {
+        let mut seen = [0_u32; Jitter::MAX_PERMILLE as usize + 1];
+        for number in 0..5_100 {
+            let mut entry = samples::entry(&format!("name-{number}"));
+            entry.command = None;
+            seen[usize::from(Jitter::of(7, &entry).0)] += 1;
+        }
+        assert!(seen.iter().all(|count| (50..200).contains(count)), "{seen:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn renewal_lies_within_the_lifetime_and_never_after_the_wish(
+            start in 0_i64..4_000_000_000, lifetime in 1_u64..400_000_000, seed: u64, percent in 1_u8..=99,
+        ) {
+            let mut entry = samples::entry("any");
+            entry.renew_before = RenewBefore::Percent(percent);
+            let from = Timestamp::from_unix(start);
+            let leaf = samples::leaf(&entry, from, from.plus(Duration::from_secs(lifetime)));
+            let at = renew_at(&leaf, &entry, Jitter::of(seed, &entry));
+            prop_assert!(at >= leaf.not_before && at <= leaf.not_after);
+            prop_assert!(at <= renew_at(&leaf, &entry, Jitter::default()));
+        }
+    }
+}
