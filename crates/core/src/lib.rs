@@ -14,10 +14,16 @@
 //! | [`backoff`] | how long to wait after a failure |
 //! | [`lifecycle`] | one entry's state machine |
 
+pub mod backoff;
 pub mod diagnostic;
 pub mod facts;
+pub mod lifecycle;
 pub mod manifest;
 pub mod name;
 pub mod reason;
+pub mod rules;
+#[cfg(test)]
+mod samples;
+pub mod schedule;
 pub mod settings;
 pub mod time;

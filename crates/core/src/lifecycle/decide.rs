@@ -80,6 +80,9 @@ pub enum Decision {
     Rest(Option<Timestamp>),
     /// It cannot go on: to be recorded as the failure of a stage and looked at again at that time.
     Stuck(Stage, Trouble, Timestamp),
+    /// No issuer can be asked before that time. No timer of its own: a thousand entries wait for one issuer,
+    /// and it is the issuer that is looked at.
+    AwaitIssuer(Trouble, Timestamp),
 }
 
 /// How far the present certificate has come. None: not configured.
@@ -270,7 +273,7 @@ fn issue(
     if let Availability::Unavailable { trouble, next_look } = context.availability
         && (!urgent || tried)
     {
-        return Decision::Stuck(Stage::Issue, trouble.clone(), *next_look);
+        return Decision::AwaitIssuer(trouble.clone(), *next_look);
     }
     if let Some(until) = waiting.filter(|until| *until > now) {
         return Decision::Rest(Some(until));

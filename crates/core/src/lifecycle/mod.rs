@@ -329,6 +329,10 @@ fn proceed(state: &mut State, context: &Context<'_>, actions: &mut Vec<Action>, 
             stuck(&mut state.memory, stage, trouble, next, now);
             rest(state, Some(next), actions);
         }
+        Decision::AwaitIssuer(trouble, next) => {
+            stuck(&mut state.memory, Stage::Issue, trouble, next, now);
+            rest(state, None, actions);
+        }
         Decision::Act(work, finding) => {
             state.finding = Some(finding);
             state.phase = Phase::Working { work, again: false };

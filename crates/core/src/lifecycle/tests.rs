@@ -226,9 +226,10 @@ fn an_unavailable_issuer_is_reported_and_left_when_it_is_back() {
     };
     bench.send(Event::Look);
     let blank = samples::blank(&bench.entry, NOW);
-    let wake = Action::WakeAt(Some(NOW.plus(Duration::from_secs(10))));
-    assert_eq!(bench.send(Event::Observed(Ok(blank.clone()))), [wake]);
-    assert_eq!(bench.state.memory.failure().unwrap().1.attempts, 0);
+    assert_eq!(bench.send(Event::Observed(Ok(blank.clone()))), [Action::WakeAt(None)]);
+    let (_, failure) = bench.state.memory.failure().unwrap();
+    assert_eq!(failure.attempts, 0);
+    assert_eq!(failure.next_attempt_at, NOW.plus(Duration::from_secs(10)));
     bench.availability = Availability::Ready;
     assert_eq!(bench.send(Event::IssuerBack), [Action::Observe]);
     assert_eq!(bench.send(Event::Observed(Ok(blank))), [Action::Issue]);
