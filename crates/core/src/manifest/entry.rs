@@ -59,12 +59,42 @@ pub struct Entry {
     pub window: Option<Window>,
     /// Nothing is done for this entry.
     pub paused: bool,
+    /// Stages whose configuration is wrong: they are blocked, while the certificate is issued and written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stage_errors: Vec<StageError>,
+}
+
+/// A stage after writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Copying into the guest.
+    Deliver,
+    /// Running the command.
+    Activate,
+    /// Seeing that the certificate is used.
+    Verify,
+}
+
+/// Why a stage is blocked by the manifest itself. What was wrong is absent from the entry: with an error in
+/// `deliver` there is no [`Entry::delivery`], with one in the command no [`Entry::command`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageError {
+    /// The blocked stage.
+    pub stage: Stage,
+    /// What is wrong, for people.
+    pub message: String,
 }
 
 impl Entry {
     /// Certificate and key share one file.
     pub fn combined(&self) -> bool {
         self.cert_path == self.key_path
+    }
+
+    /// What the manifest has wrong about `stage`, if anything.
+    pub fn stage_error(&self, stage: Stage) -> Option<&StageError> {
+        self.stage_errors.iter().find(|error| error.stage == stage)
     }
 
     /// The certificate has to be copied into a guest.

@@ -4,7 +4,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostic::Diagnostics;
+use crate::diagnostic::report::Report;
 use crate::name::{AbsolutePath, IssuerName};
+
+mod cron;
+mod duration;
+
+pub use cron::{BadSchedule, Schedule};
+pub use duration::{BadDuration, parse_duration};
 
 /// Everything the configuration says, defaults applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +31,18 @@ pub struct Settings {
     pub renewal: RenewalSettings,
     /// Address of the metrics listener.
     pub metrics: Option<std::net::SocketAddr>,
+}
+
+impl Settings {
+    /// Reads `certd.toml`; `file` is its name for diagnostics. Every problem is reported, each with its place.
+    ///
+    /// # Errors
+    /// All problems of the text; the configuration is refused as a whole.
+    pub fn parse(text: &str, file: &str) -> Result<Self, Diagnostics> {
+        let mut report = Report::default();
+        let _ = crate::diagnostic::toml::parse(text, &mut report);
+        Err(Diagnostics::new(file, text, report.into_list()))
+    }
 }
 
 /// `[executor]`

@@ -1,1 +1,0 @@
-//! Diagnostics with a place in a file.

@@ -1,0 +1,114 @@
+//! Diagnostics for people, drawn as rustc draws them.
+//!
+//! Only a window of the offending line is handed to the drawing library: a manifest may be one line of
+//! megabytes, and each of its problems must still cost little and fit a terminal.
+
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+
+use super::place::{Lines, floor};
+use super::{Diagnostic, Diagnostics, Severity};
+
+/// Most characters of a source line that are quoted.
+const QUOTED: usize = 160;
+/// Characters of them that stand before the marked place.
+const BEFORE: usize = 60;
+/// Most characters of a message: it may repeat a value of the file.
+const MESSAGE: usize = 600;
+
+/// Whether the report is coloured for a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// Plain text.
+    Plain,
+    /// ANSI colours.
+    Ansi,
+}
+
+/// A cut of the quoted line and the marked bytes within it.
+struct Quote {
+    text: String,
+    marked: std::ops::Range<usize>,
+}
+
+pub(super) fn report(diagnostics: &Diagnostics, lines: &Lines<'_>, colour: Colour) -> String {
+    let renderer = match colour {
+        Colour::Plain => Renderer::plain(),
+        Colour::Ansi => Renderer::styled(),
+    };
+    let renderer = renderer.term_width(QUOTED + 40);
+    let mut out = String::new();
+    for diagnostic in diagnostics {
+        out.push_str(&one(&renderer, diagnostics.file(), lines, diagnostic));
+        out.push_str("\n\n");
+    }
+    out.push_str(&summary(diagnostics));
+    out
+}
+
+fn one(renderer: &Renderer, file: &str, lines: &Lines<'_>, diagnostic: &Diagnostic) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::StageError => Level::ERROR.with_name("stage error"),
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(shorten(&diagnostic.message));
+    let help = diagnostic.help.as_ref().map(|help| Level::HELP.message(shorten(help)));
+    if lines.text().is_empty() {
+        return renderer.render(&[title.element(Origin::path(file)).elements(help)]);
+    }
+    let place = lines.place(diagnostic.span.start);
+    let quote = quote(lines, diagnostic);
+    let origin = Origin::path(file).line(place.line).char_column(place.column);
+    let mark = AnnotationKind::Primary.span(quote.marked).label(shorten(&diagnostic.path));
+    let snippet = Snippet::source(quote.text).line_start(place.line).annotation(mark);
+    renderer.render(&[title.element(origin).element(snippet).elements(help)])
+}
+
+/// The marked part of the line with some of its surroundings; only what lies on the first line is marked.
+fn quote(lines: &Lines<'_>, diagnostic: &Diagnostic) -> Quote {
+    let line = lines.line(diagnostic.span.start);
+    let start = diagnostic.span.start.min(line.end);
+    let end = diagnostic.span.end.clamp(start, line.end);
+    let cut = |from: usize, to: usize| lines.text().get(floor(lines.text(), from)..to).unwrap_or_default();
+    // No character is longer than four bytes, so that these cuts hold all that is shown of a line of any length.
+    let before = visible(cut(line.start.max(start.saturating_sub(4 * BEFORE)), start));
+    let shown = floor(lines.text(), line.end.min(start + 4 * QUOTED));
+    let marked: String = visible(cut(start, end.min(shown))).chars().take(QUOTED - BEFORE).collect();
+    let after = if end < shown { visible(cut(end, shown)) } else { String::new() };
+    let skipped = before.chars().count().saturating_sub(BEFORE);
+    let head: String = before.chars().skip(skipped).collect();
+    let room = QUOTED.saturating_sub(head.chars().count() + marked.chars().count());
+    let text = format!("{head}{marked}{}", after.chars().take(room).collect::<String>());
+    Quote { marked: head.len()..head.len() + marked.len(), text }
+}
+
+/// Tabs and control characters as one visible column each, so that the mark stands below what it marks.
+fn visible(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\t' => ' ',
+            c if c.is_control() || c == '\u{feff}' => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+fn shorten(text: &str) -> String {
+    let mut short: String = text.chars().take(MESSAGE).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+fn summary(diagnostics: &Diagnostics) -> String {
+    let counts = [Severity::Error, Severity::StageError, Severity::Warning].map(|severity| {
+        let count = diagnostics.count(severity);
+        (count > 0).then(|| format!("{count} {severity}{}", if count == 1 { "" } else { "s" }))
+    });
+    let counts: Vec<String> = counts.into_iter().flatten().collect();
+    if counts.is_empty() {
+        return format!("{}: no problems\n", diagnostics.file());
+    }
+    format!("{}: {}\n", diagnostics.file(), counts.join(", "))
+}

@@ -1,0 +1,45 @@
+//! TOML text into a tree of values that know their place.
+
+use ::toml::Spanned;
+use ::toml::de::{DeTable, DeValue};
+
+use super::Severity;
+use super::report::{Problem, Report};
+use super::tree::{Key, Kind, Table, Value};
+
+/// The tree of `text`. Every syntax error is in `report`; what could be understood around them is in the tree.
+pub(crate) fn parse(text: &str, report: &mut Report) -> Table {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let problem = Problem::new(
+            format!("this is not TOML: {}", error.message().trim()),
+            "strings stand in double quotes, tables in [brackets], and each key occurs once",
+        );
+        report.add(Severity::Error, "", error.span().unwrap_or_default(), problem);
+    }
+    of_table(table.get_ref())
+}
+
+fn of_table(table: &DeTable<'_>) -> Table {
+    let mut pairs: Vec<_> = table
+        .iter()
+        .map(|(key, value)| {
+            (Key { span: key.span(), text: key.get_ref().clone().into_owned() }, of_value(value))
+        })
+        .collect();
+    pairs.sort_by_key(|(key, _)| key.span.start);
+    Table { pairs, repeated: Vec::new() }
+}
+
+fn of_value(value: &Spanned<DeValue<'_>>) -> Value {
+    let kind = match value.get_ref() {
+        DeValue::String(text) => Kind::Text(text.clone().into_owned()),
+        DeValue::Integer(number) => Kind::Number(number.to_string()),
+        DeValue::Float(number) => Kind::Number(number.to_string()),
+        DeValue::Boolean(flag) => Kind::Bool(*flag),
+        DeValue::Datetime(time) => Kind::Text(time.to_string()),
+        DeValue::Array(items) => Kind::List(items.iter().map(of_value).collect()),
+        DeValue::Table(table) => Kind::Table(of_table(table)),
+    };
+    Value { span: value.span(), kind }
+}
