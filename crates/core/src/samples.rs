@@ -38,6 +38,7 @@ pub(crate) fn entry(name: &str) -> Entry {
         rollback: false,
         window: None,
         paused: false,
+        stage_errors: Vec::new(),
     }
 }
 
