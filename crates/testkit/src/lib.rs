@@ -1,1 +1,34 @@
-//! Test support: scratch directories, real peers, stand-ins for pct and qm, builders.
+//! Test support. Never linked into a product binary.
+//!
+//! | module | gives |
+//! |---|---|
+//! | [`scratch`] | a directory that is removed, with everything started in it |
+//! | [`peers`] | where the real step-ca servers lie and how they are built |
+//! | [`stepca`] | a running step-ca on loopback |
+//! | [`guests`] | `pct` and `qm` stand-ins over guests that are directories |
+//! | [`daemon`] | `phoenix-certd --standalone` under test, killed at will |
+//! | [`control`] | a small HTTP client for the control socket |
+//! | [`openssl`] | what an independent program says about keys and certificates |
+//! | [`manifest`] | the operator's manifest, moved below a scratch root |
+//! | [`watch`] | is any private key readable by others, all the time |
+//! | [`memory`] | what a process holds in memory |
+//! | [`process`] | programs, process groups, `/proc` |
+//! | [`patience`] | waiting for something to become true |
+//! | [`dice`] | random numbers that can be repeated |
+//!
+//! Failures here are `anyhow` errors or panics with a sentence: this crate's reader is the one who reads a
+//! failed test.
+
+pub mod control;
+pub mod daemon;
+pub mod dice;
+pub mod guests;
+pub mod manifest;
+pub mod memory;
+pub mod openssl;
+pub mod patience;
+pub mod peers;
+pub mod process;
+pub mod scratch;
+pub mod stepca;
+pub mod watch;

@@ -1,2 +1,60 @@
-//! Entry point.
-fn main() {}
+//! `cargo xtask`: everything that a developer or the CI does with the tree besides building it.
+//!
+//! | task | does |
+//! |---|---|
+//! | `test` | installs what the tests need, builds the programs, runs every test |
+//! | `peers` | builds the real step-ca servers, once |
+//! | `deny` | checks dependencies against `.deny.toml`, fetching `cargo deny` if it is absent |
+
+mod deny;
+mod packages;
+mod peers;
+mod scripts;
+mod shell;
+mod testing;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Project tasks")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what the tests need, build the programs and run every test
+    Test {
+        /// Run one suite of tests/suites only
+        #[arg(long, value_name = "NAME")]
+        suite: Option<String>,
+    },
+    /// Build the real step-ca servers that the tests run against
+    Peers,
+    /// Check dependencies: bans, licences, sources
+    Deny,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Test { suite } => testing::run(suite.as_deref()),
+        Task::Peers => peers::ensure(),
+        Task::Deny => deny::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Root of the source tree.
+fn tree() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}

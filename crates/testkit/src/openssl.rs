@@ -1,0 +1,89 @@
+//! What OpenSSL says: an opinion that shares no code with the product.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::process::run;
+use crate::stepca::StepCa;
+
+/// The pair is good: key and leaf belong together, and the chain in the file leads to the CA's root.
+pub fn check_pair(ca: &StepCa, cert: &Path, key: &Path) -> Result<()> {
+    let [cert_text, key_text] = [cert, key].map(|path| path.display().to_string());
+    let root = ca.root.display().to_string();
+    // -untrusted takes the intermediates out of the very file that a consumer would serve
+    run("openssl", ["verify", "-x509_strict", "-CAfile", &root, "-untrusted", &cert_text, &cert_text])?;
+    let of_cert = run("openssl", ["x509", "-in", &cert_text, "-noout", "-pubkey"])?.stdout;
+    let of_key = run("openssl", ["pkey", "-in", &key_text, "-pubout"])?.stdout;
+    ensure!(of_cert == of_key, "{cert_text} and {key_text} do not belong together");
+    Ok(())
+}
+
+/// Serial number of the leaf, lower-case hexadecimal without leading zeros.
+pub fn serial(cert: &Path) -> Result<String> {
+    let out = x509(cert, &["-serial"])?;
+    let hex = out.trim().strip_prefix("serial=").context("openssl shows no serial")?;
+    Ok(hex.trim_start_matches('0').to_ascii_lowercase())
+}
+
+/// SHA-256 of the leaf, lower-case hexadecimal without separators.
+pub fn fingerprint(cert: &Path) -> Result<String> {
+    let out = x509(cert, &["-fingerprint", "-sha256"])?;
+    let hex = out.trim().split_once('=').context("openssl shows no fingerprint")?.1;
+    Ok(hex.replace(':', "").to_ascii_lowercase())
+}
+
+/// Subject alternative names and extended key usages, as OpenSSL words them.
+pub fn extensions(cert: &Path) -> Result<String> {
+    x509(cert, &["-ext", "subjectAltName,extendedKeyUsage"])
+}
+
+fn x509(cert: &Path, show: &[&str]) -> Result<String> {
+    let path = cert.display().to_string();
+    let arguments = ["x509", "-in", &path, "-noout"].into_iter().chain(show.iter().copied());
+    Ok(String::from_utf8(run("openssl", arguments)?.stdout)?)
+}
+
+/// The secret number of an EC key, big-endian: what must not be found anywhere else.
+pub fn secret_scalar(key: &Path) -> Result<Vec<u8>> {
+    let path = key.display().to_string();
+    let der = run("openssl", ["ec", "-in", &path, "-outform", "DER"])?.stdout;
+    // SEC1 (RFC 5915): SEQUENCE, version 1, OCTET STRING with the number
+    let at = der.windows(4).position(|window| window[..3] == [0x02, 0x01, 0x01] && window[3] == 0x04);
+    let start = at.context("not an EC key")? + 4;
+    let length = usize::from(*der.get(start).context("the key is cut")?);
+    Ok(der.get(start + 1..start + 1 + length).context("the key is cut")?.to_vec())
+}
+
+/// The lines of a PEM file between its marks.
+pub fn pem_lines(path: &Path) -> Result<Vec<String>> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text.lines().filter(|line| !line.starts_with("-----") && !line.is_empty()).map(str::to_owned).collect())
+}
+
+/// Makes a valid pair the way the operator's old script did: with the CA's own intermediate key, without the CA
+/// knowing. `days` is the lifetime; the certificate carries the CN and these SANs in OpenSSL's notation.
+pub fn make_pair(ca: &StepCa, cert: &Path, key: &Path, cn: &str, sans: &str, days: u32) -> Result<()> {
+    let text = |path: &Path| path.display().to_string();
+    let [cert_text, key_text, issuer] = [cert, key, &ca.intermediate()].map(|path| text(path));
+    let issuer_key = text(&ca.dir.join("secrets/intermediate_ca_key"));
+    let password = format!("file:{}", ca.dir.join("secrets/password").display());
+    let csr = text(&ca.dir.join(format!("{cn}.csr")));
+    let extensions = text(&ca.dir.join(format!("{cn}.ext")));
+    fs::write(
+        ca.dir.join(format!("{cn}.ext")),
+        format!(
+            "subjectAltName={sans}\nextendedKeyUsage=serverAuth,clientAuth\nkeyUsage=critical,digitalSignature\n\
+             subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        ),
+    )?;
+    run("openssl", ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &key_text])?;
+    run("openssl", ["req", "-new", "-key", &key_text, "-subj", &format!("/CN={cn}"), "-out", &csr])?;
+    let days = days.to_string();
+    let sign = ["x509", "-req", "-in", &csr, "-CA", &issuer, "-CAkey", &issuer_key, "-passin", &password];
+    let into = ["-days", &days, "-sha256", "-extfile", &extensions, "-out", &cert_text];
+    run("openssl", sign.iter().chain(into.iter()))?;
+    let whole = [fs::read(cert)?, fs::read(ca.intermediate())?].concat();
+    fs::write(cert, whole).with_context(|| format!("cannot write {cert_text}"))
+}
