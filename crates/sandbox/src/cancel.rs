@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io;
 
 /// A switch that ends the commands it was given to. Clones are the same switch; it cannot be switched back.
@@ -24,7 +24,7 @@ impl Cancel {
         Self(None)
     }
 
-    /// Ends every command that runs with this switch, and every later one as soon as it starts.
+    /// Ends every command that runs with this switch; later ones are not started.
     pub fn cancel(&self) {
         if let Some(descriptor) = &self.0 {
             // The only possible failure is a counter that is full, which is as readable as one that is not.
@@ -32,8 +32,33 @@ impl Cancel {
         }
     }
 
+    /// True once it is on.
+    pub fn is_cancelled(&self) -> bool {
+        self.descriptor().is_some_and(|switch| {
+            let mut watched = [PollFd::from_borrowed_fd(switch, PollFlags::IN)];
+            poll(&mut watched, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+        })
+    }
+
     /// Readable once it is on.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.0.as_deref().map(AsFd::as_fd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_is_off_until_it_is_switched_on_through_any_of_its_clones() {
+        let switch = Cancel::new().unwrap();
+        let clone = switch.clone();
+        assert!(!switch.is_cancelled());
+        clone.cancel();
+        clone.cancel();
+        assert!(switch.is_cancelled() && clone.is_cancelled());
+        Cancel::never().cancel();
+        assert!(!Cancel::never().is_cancelled());
     }
 }

@@ -10,8 +10,8 @@ use std::{fs, io, thread};
 
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, kill_process_group,
-    pidfd_open, waitid, waitpid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process,
+    kill_process_group, pidfd_open, wait, waitid, waitpid,
 };
 
 /// Pause between two looks at children that were sent SIGKILL and are not yet gone.
@@ -97,7 +97,7 @@ impl Family {
     /// Reaps who ended. True when no child is left.
     fn reap(&self, remains: &mut Remains) -> bool {
         loop {
-            match waitpid(None, WaitOptions::NOHANG) {
+            match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.command => remains.status = Some(status),
                 Ok(Some((_, status))) => {
                     remains.killed += u32::from(status.terminating_signal() == Some(Signal::KILL.as_raw()));

@@ -17,6 +17,7 @@
 //! | [`outcome`] | how it ended: [`Finished`], [`Ended`], [`Output`] |
 //! | [`cancel`] | ending a command early: [`Cancel`] |
 //! | [`runner`] | the caller's side: [`Runner`], [`Supervised`] |
+//! | `conversation` | the caller's talk with one supervisor |
 //! | `wire` | the two messages between caller and supervisor |
 //! | `supervisor` | the supervisor's side: time limit, escalation, report |
 //! | `launch` | from fork to exec; the place where confinement profiles are applied |
@@ -30,6 +31,7 @@ pub mod runner;
 pub mod spec;
 
 mod capture;
+mod conversation;
 mod family;
 mod launch;
 mod supervisor;

@@ -49,6 +49,18 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// A command that ended without ever running.
+    pub(crate) fn unstarted(ended: Ended) -> Self {
+        Self {
+            ended,
+            stdout: Output::default(),
+            stderr: Output::default(),
+            duration: Duration::ZERO,
+            survivors_killed: 0,
+            survivors_left: 0,
+        }
+    }
+
     /// True when it exited with code 0.
     pub fn succeeded(&self) -> bool {
         self.ended == Ended::Exited(0)
@@ -104,17 +116,9 @@ mod tests {
 
     #[test]
     fn only_exit_code_zero_is_success() {
-        let finished = |ended| Finished {
-            ended,
-            stdout: Output::default(),
-            stderr: Output::default(),
-            duration: Duration::ZERO,
-            survivors_killed: 0,
-            survivors_left: 0,
-        };
-        assert!(finished(Ended::Exited(0)).succeeded());
+        assert!(Finished::unstarted(Ended::Exited(0)).succeeded());
         for ended in [Ended::Exited(1), Ended::Signaled(15), Ended::TimedOut { killed: false }] {
-            assert!(!finished(ended).succeeded());
+            assert!(!Finished::unstarted(ended).succeeded());
         }
     }
 }

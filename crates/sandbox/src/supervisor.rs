@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
-use rustix::process::{DumpableBehavior, Signal, getpid, set_child_subreaper, set_dumpable_behavior, setsid};
+use rustix::process::{
+    DumpableBehavior, Signal, WaitStatus, getpid, set_child_subreaper, set_dumpable_behavior, setsid,
+};
 use zeroize::Zeroizing;
 
 use crate::capture::Stream;
-use crate::family::{Family, Remains};
-use crate::outcome::{Ended, Finished, Output};
+use crate::family::Family;
+use crate::outcome::{Ended, Finished};
 use crate::spec::CommandSpec;
 use crate::{launch, system, wire};
 
@@ -48,7 +50,11 @@ fn supervise() -> io::Result<()> {
         Ok(child) => Watch::new(child, spec)?.run()?,
         Err(error) => not_started(&error),
     };
-    wire::write_report(&mut io::stdout().lock(), &finished)
+    match wire::write_report(&mut io::stdout().lock(), &finished) {
+        // Nobody is there to tell it to.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// Makes this process fit for its duty.
@@ -64,14 +70,8 @@ fn settle() -> io::Result<()> {
 }
 
 fn not_started(error: &io::Error) -> Finished {
-    Finished {
-        ended: Ended::NotStarted { errno: error.raw_os_error().unwrap_or(0), text: error.to_string() },
-        stdout: Output::default(),
-        stderr: Output::default(),
-        duration: Duration::ZERO,
-        survivors_killed: 0,
-        survivors_left: 0,
-    }
+    let errno = error.raw_os_error().unwrap_or(0);
+    Finished::unstarted(Ended::NotStarted { errno, text: error.to_string() })
 }
 
 /// Why a command is being ended.
@@ -134,7 +134,7 @@ impl Watch {
         // never let it end.
         let remains = self.family.end(KILL_LIMIT);
         Ok(Finished {
-            ended: ended(self.phase, &remains),
+            ended: ended(self.phase, remains.status)?,
             stdout: self.stdout.finish(),
             stderr: self.stderr.finish(),
             duration,
@@ -191,22 +191,18 @@ impl Watch {
     }
 }
 
-fn ended(phase: Phase, remains: &Remains) -> Ended {
-    match phase {
+fn ended(phase: Phase, status: Option<WaitStatus>) -> io::Result<Ended> {
+    Ok(match phase {
         Phase::Asked(Cause::TimeLimit) => Ended::TimedOut { killed: false },
         Phase::Killed(Cause::TimeLimit) => Ended::TimedOut { killed: true },
         Phase::Asked(Cause::CallerGone) => Ended::Cancelled { killed: false },
         Phase::Killed(Cause::CallerGone) => Ended::Cancelled { killed: true },
         Phase::Running => {
-            let status = remains.status;
-            let signaled = status.and_then(rustix::process::WaitStatus::terminating_signal);
-            let code = status.and_then(rustix::process::WaitStatus::exit_status);
-            signaled.map(Ended::Signaled).or(code.map(Ended::Exited)).unwrap_or(Ended::NotStarted {
-                errno: 0,
-                text: "its exit status could not be read".into(),
-            })
+            let signaled = status.and_then(WaitStatus::terminating_signal).map(Ended::Signaled);
+            let exited = status.and_then(WaitStatus::exit_status).map(Ended::Exited);
+            signaled.or(exited).ok_or_else(|| io::Error::other("the command's exit status is lost"))?
         }
-    }
+    })
 }
 
 /// The writing end of the command's standard input.

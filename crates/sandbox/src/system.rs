@@ -8,12 +8,18 @@ use std::process::Command;
 /// Highest signal number of Linux (signal(7): real-time signals end at 64).
 const LAST_SIGNAL: libc::c_int = 64;
 
-/// Gives every signal its default meaning, whatever was inherited.
+/// Gives every signal its default meaning, whatever was inherited. Does not allocate.
 pub(crate) fn default_signals() {
+    // The kernel's `struct sigaction` with everything zero: SIG_DFL, no flags, empty mask. The C library's own
+    // call is not used, for it refuses the two signals that it keeps to itself, which are inherited as well.
+    const DEFAULT: [u64; 4] = [0; 4];
+    const MASK_SIZE: usize = 8;
+    let nowhere = std::ptr::null_mut::<libc::c_void>();
     for number in 1..=LAST_SIGNAL {
-        // SAFETY: SIG_DFL installs no handler, so no code of ours can run in signal context. Numbers that the
-        // C library or the kernel refuses (KILL, STOP, 32, 33) only make the call fail.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        // SAFETY: rt_sigaction(2) reads the structure, at most 32 bytes of it on any architecture, and writes
+        // nothing as the old one is not asked for. SIG_DFL installs no handler, so no code of ours can run in
+        // signal context. KILL and STOP are refused, which changes nothing.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, number, DEFAULT.as_ptr(), nowhere, MASK_SIZE) };
     }
 }
 

@@ -80,11 +80,8 @@ pub(crate) fn read_order(from: &mut impl Read) -> io::Result<CommandSpec> {
 
 /// Writes a report.
 pub(crate) fn write_report(to: &mut impl Write, finished: &Finished) -> io::Result<()> {
-    let stream = |output: &Output| StreamHeader {
-        kept: output.bytes.len(),
-        total: output.total,
-        cut: output.cut,
-    };
+    let stream =
+        |output: &Output| StreamHeader { kept: output.bytes.len(), total: output.total, cut: output.cut };
     let header = frame(&ReportHeader {
         ended: finished.ended.clone(),
         stdout: stream(&finished.stdout),
@@ -97,6 +94,12 @@ pub(crate) fn write_report(to: &mut impl Write, finished: &Finished) -> io::Resu
     to.write_all(&finished.stdout.bytes)?;
     to.write_all(&finished.stderr.bytes)?;
     to.flush()
+}
+
+/// The longest report that a supervisor of this command can send.
+pub(crate) fn report_limit(spec: &CommandSpec) -> u64 {
+    const HEADER: u64 = 64 * 1024;
+    HEADER.saturating_add(2 * spec.output_limit as u64)
 }
 
 /// Reads a report.
@@ -118,7 +121,8 @@ pub(crate) fn read_report(from: &mut impl Read) -> io::Result<Finished> {
 fn frame(header: &impl Serialize) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(header)?;
     let length = u32::try_from(json.len()).ok().filter(|length| *length <= HEADER_LIMIT);
-    let length = length.ok_or_else(|| Error::new(ErrorKind::ArgumentListTooLong, "the command is too long"))?;
+    let length =
+        length.ok_or_else(|| Error::new(ErrorKind::ArgumentListTooLong, "the command is too long"))?;
     let mut frame = length.to_be_bytes().to_vec();
     frame.extend_from_slice(&json);
     Ok(frame)
