@@ -7,24 +7,29 @@
 //! | module | duty |
 //! |---|---|
 //! | `compact` | the dotted base64url form that JWE and JWS share |
-//! | `algorithm` | the signature algorithms and what they need |
-//! | `jwk` | reading and writing JSON Web Keys (RFC 7517, 7518, 8037) |
-//! | `key` | the private key of a provisioner |
-//! | `pbes2`, `wrap` | password-based key encryption (RFC 7518 section 4.8) and AES key wrap (RFC 3394) |
-//! | `jwe` | opening a JWE |
-//! | `encrypt` | making a JWE |
-//! | `token` | the one-time token |
-//! | `verify` | checking a token |
+//! | `algorithm` | signature algorithms and the keys that they need |
+//! | `jwk`, `key` | public and private JSON Web Keys |
+//! | `pbes2`, `wrap`, `content` | key from a password, AES key wrap, AES-GCM |
+//! | `jwe`, `encrypt` | opening and making an encrypted key |
+//! | `token`, `verify` | making and checking a one-time token |
 
+mod algorithm;
+mod compact;
+mod content;
+mod encrypt;
 mod error;
+mod jwe;
 mod jwk;
 mod key;
+mod pbes2;
 mod token;
 mod verify;
+mod wrap;
 
+pub use algorithm::Algorithm;
 pub use error::JoseError;
 pub use jwk::PublicJwk;
-pub use key::{Algorithm, ProvisionerKey};
+pub use key::ProvisionerKey;
 pub use token::OneTimeToken;
 pub use verify::{Claims, Confirmation, TokenHeader, read_header, verify};
 

@@ -1,20 +1,35 @@
 //! The one-time token (OTT) that authorises one request to a Step-CA.
 
+use aws_lc_rs::rand;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::compact::encode;
+use crate::verify::Confirmation;
 use crate::{JoseError, ProvisionerKey};
 
 /// A one-time token before it is signed.
 ///
-/// It carries neither `iat` nor `nbf`: a Step-CA refuses an `iat` from before its own start and both when its
+/// It carries neither `iat` nor `nbf`: a Step-CA refuses an `iat` from before its own start, refuses both when its
 /// clock is behind ours, and needs neither.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneTimeToken {
-    audience: String,
-    issuer: String,
-    subject: String,
+    claims: TokenClaims,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct TokenClaims {
+    aud: String,
+    iss: String,
+    sub: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     sans: Vec<String>,
-    expires: i64,
-    csr: Option<[u8; 32]>,
-    root: Option<String>,
+    exp: i64,
+    jti: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha: Option<String>,
 }
 
 impl OneTimeToken {
@@ -26,39 +41,49 @@ impl OneTimeToken {
         subject: impl Into<String>,
         expires: i64,
     ) -> Self {
-        Self {
-            audience: audience.into(),
-            issuer: issuer.into(),
-            subject: subject.into(),
+        let claims = TokenClaims {
+            aud: audience.into(),
+            iss: issuer.into(),
+            sub: subject.into(),
             sans: Vec::new(),
-            expires,
-            csr: None,
-            root: None,
-        }
+            exp: expires,
+            jti: String::new(),
+            cnf: None,
+            sha: None,
+        };
+        Self { claims }
     }
 
     /// Names that the certificate may have. Without any the CA takes the subject as the only one.
     pub fn sans<S: Into<String>>(mut self, sans: impl IntoIterator<Item = S>) -> Self {
-        self.sans = sans.into_iter().map(Into::into).collect();
+        self.claims.sans = sans.into_iter().map(Into::into).collect();
         self
     }
 
     /// Binds the token to the CSR with this SHA-256 of its DER (`cnf`, enforced since step-ca 0.27.3).
     pub fn for_csr(mut self, sha256: [u8; 32]) -> Self {
-        self.csr = Some(sha256);
+        self.claims.cnf = Some(Confirmation { csr_sha256: Some(encode(sha256)) });
         self
     }
 
     /// Names the root of the CA (`sha`, SHA-256 fingerprint in hexadecimal). For people and clients; the CA does
     /// not look at it.
     pub fn root(mut self, fingerprint: impl Into<String>) -> Self {
-        self.root = Some(fingerprint.into());
+        self.claims.sha = Some(fingerprint.into());
         self
     }
 
-    /// Signs the token (JWS compact) under the provisioner's key id, with a fresh random `jti`.
-    pub fn sign(&self, _key: &ProvisionerKey, _kid: &str) -> Result<String, JoseError> {
-        let _ = (&self.audience, &self.issuer, &self.subject, &self.sans, self.expires, &self.csr, &self.root);
-        unimplemented!()
+    /// Signs the token (JWS compact) under the provisioner's key id, with a fresh random `jti`: a Step-CA takes
+    /// each `jti` once.
+    pub fn sign(&self, key: &ProvisionerKey, kid: &str) -> Result<String, JoseError> {
+        let mut jti = [0; 32];
+        rand::fill(&mut jti).map_err(|_| JoseError::Crypto("make random numbers"))?;
+        let claims = TokenClaims { jti: encode(jti), ..self.claims.clone() };
+        let claims =
+            serde_json::to_string(&claims).map_err(|_| JoseError::Crypto("write the token's claims"))?;
+        let header = json!({ "alg": key.algorithm().as_str(), "kid": kid, "typ": "JWT" });
+        let message = format!("{}.{}", encode(header.to_string()), encode(claims));
+        let signature = encode(key.sign(message.as_bytes())?);
+        Ok(format!("{message}.{signature}"))
     }
 }
