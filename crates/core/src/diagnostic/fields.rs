@@ -157,8 +157,8 @@ pub(crate) fn text(value: &Value) -> Reading<&str> {
 
 /// A string that `parse` understands; its error says what to do.
 pub(crate) fn parsed<T, E: std::fmt::Display>(
-    parse: impl FnOnce(&str) -> Result<T, E>,
-) -> impl FnOnce(&Value) -> Reading<T> {
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> impl Fn(&Value) -> Reading<T> {
     move |value| parse(text(value)?).map_err(|error| Problem::plain(error).into())
 }
 
@@ -171,7 +171,7 @@ pub(crate) fn boolean(value: &Value) -> Reading<bool> {
 }
 
 /// A whole number within `range`.
-pub(crate) fn number(range: std::ops::RangeInclusive<u32>) -> impl FnOnce(&Value) -> Reading<u32> {
+pub(crate) fn number(range: std::ops::RangeInclusive<u32>) -> impl Fn(&Value) -> Reading<u32> {
     move |value| {
         let Kind::Number(text) = &value.kind else {
             return Err(wrong_type(value, "a number", "write digits without quotes").into());
@@ -193,7 +193,7 @@ pub(crate) fn table(value: &Value) -> Reading<&Table> {
 }
 
 /// One of a few words.
-pub(crate) fn word<T: Copy>(words: &[(&'static str, T)]) -> impl FnOnce(&Value) -> Reading<T> {
+pub(crate) fn word<T: Copy>(words: &[(&'static str, T)]) -> impl Fn(&Value) -> Reading<T> {
     move |value| {
         let given = text(value)?;
         let known = words.iter().find(|(word, _)| *word == given);
@@ -207,7 +207,7 @@ pub(crate) fn word<T: Copy>(words: &[(&'static str, T)]) -> impl FnOnce(&Value) 
 }
 
 /// An array whose every item `read` understands; all items with problems are reported.
-pub(crate) fn list<T>(mut read: impl FnMut(&Value) -> Reading<T>) -> impl FnOnce(&Value) -> Reading<Vec<T>> {
+pub(crate) fn list<T>(mut read: impl FnMut(&Value) -> Reading<T>) -> impl FnMut(&Value) -> Reading<Vec<T>> {
     move |value| match &value.kind {
         Kind::List(items) => each(items, &mut read),
         _ => Err(wrong_type(value, "an array", "write `[ … ]`").into()),
@@ -217,7 +217,7 @@ pub(crate) fn list<T>(mut read: impl FnMut(&Value) -> Reading<T>) -> impl FnOnce
 /// As [`list`]; a single item needs no array.
 pub(crate) fn one_or_many<T>(
     mut read: impl FnMut(&Value) -> Reading<T>,
-) -> impl FnOnce(&Value) -> Reading<Vec<T>> {
+) -> impl FnMut(&Value) -> Reading<Vec<T>> {
     move |value| match &value.kind {
         Kind::List(items) => each(items, &mut read),
         _ => read(value).map(|item| vec![item]),

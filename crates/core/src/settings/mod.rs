@@ -10,6 +10,10 @@ use crate::name::{AbsolutePath, IssuerName};
 
 mod cron;
 mod duration;
+mod issuer;
+mod read;
+#[cfg(test)]
+mod tests;
 
 pub use cron::{BadSchedule, Schedule};
 pub use duration::{BadDuration, parse_duration};
@@ -40,8 +44,12 @@ impl Settings {
     /// All problems of the text; the configuration is refused as a whole.
     pub fn parse(text: &str, file: &str) -> Result<Self, Diagnostics> {
         let mut report = Report::default();
-        let _ = crate::diagnostic::toml::parse(text, &mut report);
-        Err(Diagnostics::new(file, text, report.into_list()))
+        let root = crate::diagnostic::toml::parse(text, &mut report);
+        let settings = read::settings(&root, text.len(), &mut report);
+        match (settings, report.into_list()) {
+            (Some(settings), list) if list.is_empty() => Ok(settings),
+            (_, list) => Err(Diagnostics::new(file, text, list)),
+        }
     }
 }
 

@@ -1,0 +1,205 @@
+//! The configuration's tables, one after the other.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{ExecutorSettings, RenewalSettings, Schedule, Settings, issuer, parse_duration};
+use crate::diagnostic::Severity;
+use crate::diagnostic::fields::{Fields, list, number, parsed, table, text};
+use crate::diagnostic::report::{Problem, Reading, Report};
+use crate::diagnostic::tree::{Table, Value};
+use crate::name::{AbsolutePath, BadPath};
+
+/// Keys outside all tables, and the names of the tables.
+pub(super) const TOP: &[&str] =
+    &["manifest", "state_dir", "control_socket", "executor", "issuer", "renewal", "metrics"];
+/// Keys of `[executor]`.
+pub(super) const EXECUTOR: &[&str] = &["socket", "state_dir", "target_roots", "commands"];
+/// Keys of `[renewal]`.
+pub(super) const RENEWAL: &[&str] = &["concurrency", "sweep", "poll"];
+/// Keys of `[metrics]`.
+pub(super) const METRICS: &[&str] = &["listen"];
+
+const MANIFEST: &str = "/usr/local/phoenix_hypervisor/etc/certificate-manifest.json";
+const STATE_DIR: &str = "/var/lib/phoenix-certd";
+const CONTROL_SOCKET: &str = "/run/phoenix-certd/control.sock";
+const EXECUTOR_SOCKET: &str = "/run/phoenix-executor/executor.sock";
+const EXECUTOR_STATE_DIR: &str = "/var/lib/phoenix-executor";
+const COMMANDS: [&str; 2] = ["/usr/sbin/pct", "/usr/sbin/qm"];
+const SWEEP: &str = "*/15 * * * *";
+const CONCURRENCY: u32 = 4;
+const POLL: Duration = Duration::from_secs(30);
+
+/// The settings; none when something required is missing or wrong, which is then in `report`.
+pub(super) fn settings(root: &Table, length: usize, report: &mut Report) -> Option<Settings> {
+    let mut fields = Fields::new(root, 0..length.min(1), "", Severity::Error, report);
+    fields.check_keys(TOP, Severity::Error);
+    let manifest = path_or(&mut fields, "manifest", MANIFEST);
+    let state_dir = directory_or(&mut fields, "state_dir", STATE_DIR);
+    let control_socket = path_or(&mut fields, "control_socket", CONTROL_SOCKET);
+    let executor = executor_of(&Part::of(root, "executor", report), report);
+    let renewal = renewal_of(&Part::of(root, "renewal", report), report);
+    let metrics = metrics_of(&Part::of(root, "metrics", report), report);
+    let issuers = issuer::issuers(root, length, report);
+    let settings = Settings {
+        manifest: manifest?,
+        state_dir: state_dir?,
+        control_socket: control_socket?,
+        executor: executor?,
+        issuers: issuers?,
+        renewal: renewal?,
+        metrics: metrics?,
+    };
+    separate(root, &settings, report);
+    Some(settings)
+}
+
+/// A table of the file, empty when it is absent.
+struct Part<'t> {
+    key: &'t str,
+    table: std::borrow::Cow<'t, Table>,
+    span: std::ops::Range<usize>,
+}
+
+impl<'t> Part<'t> {
+    fn of(root: &'t Table, key: &'t str, report: &mut Report) -> Self {
+        let mut fields = Fields::new(root, 0..0, "", Severity::Error, report);
+        let found = fields.read(key, |value| table(value).map(|_| ()));
+        let value = root.get(key).filter(|_| found.is_some());
+        match value.map(|value| (table(value), value.span.clone())) {
+            Some((Ok(table), span)) => Self { key, table: std::borrow::Cow::Borrowed(table), span },
+            _ => Self { key, table: std::borrow::Cow::Owned(Table::default()), span: 0..0 },
+        }
+    }
+
+    fn fields<'r>(&self, known: &[&str], report: &'r mut Report) -> Fields<'_, 'r> {
+        let mut fields = Fields::new(&self.table, self.span.clone(), self.key, Severity::Error, report);
+        fields.check_keys(known, Severity::Error);
+        fields
+    }
+}
+
+fn executor_of(part: &Part<'_>, report: &mut Report) -> Option<ExecutorSettings> {
+    let mut fields = part.fields(EXECUTOR, report);
+    let socket = path_or(&mut fields, "socket", EXECUTOR_SOCKET);
+    let state_dir = directory_or(&mut fields, "state_dir", EXECUTOR_STATE_DIR);
+    let roots = fields.require(
+        "target_roots",
+        "name the directories below which certificates may be written, such as [\"/mnt/pve/quickOS\"]",
+        filled(list(parsed(directory_path))),
+    );
+    let commands = if fields.has("commands") {
+        fields.read("commands", list(parsed(program_path)))
+    } else {
+        COMMANDS.iter().map(|path| path.parse().ok()).collect()
+    };
+    Some(ExecutorSettings {
+        socket: socket?,
+        state_dir: state_dir?,
+        target_roots: roots?,
+        commands: commands?,
+    })
+}
+
+fn renewal_of(part: &Part<'_>, report: &mut Report) -> Option<RenewalSettings> {
+    let mut fields = part.fields(RENEWAL, report);
+    let concurrency = or(&mut fields, "concurrency", CONCURRENCY, number(1..=64));
+    let sweep = or(&mut fields, "sweep", SWEEP.to_owned(), |value| {
+        let expression = text(value)?;
+        Schedule::parse(expression).map_err(Problem::plain)?;
+        Ok(expression.to_owned())
+    });
+    let poll = or(&mut fields, "poll", POLL, parsed(parse_duration));
+    Some(RenewalSettings { concurrency: concurrency? as usize, sweep: sweep?, poll: poll? })
+}
+
+fn metrics_of(part: &Part<'_>, report: &mut Report) -> Option<Option<SocketAddr>> {
+    let mut fields = part.fields(METRICS, report);
+    if !fields.has("listen") {
+        return Some(None);
+    }
+    fields.read("listen", parsed(socket_address)).map(Some)
+}
+
+/// Sockets and state of the two processes must not share a directory: each is made for one owner.
+fn separate(root: &Table, settings: &Settings, report: &mut Report) {
+    let executor = &settings.executor;
+    let mut fields = Fields::new(root, 0..0, "", Severity::Error, report);
+    if settings.control_socket.parent() == executor.socket.parent() {
+        fields.report(
+            "executor",
+            Problem::new(
+                format!("the sockets {} and {} share a directory", settings.control_socket, executor.socket),
+                "give the executor's socket a directory of its own: the daemon may write to its own one",
+            ),
+        );
+    }
+    let (daemon, executor) = (settings.state_dir.as_path(), executor.state_dir.as_path());
+    if daemon.starts_with(executor) || executor.starts_with(daemon) {
+        fields.report(
+            "executor",
+            Problem::new(
+                format!(
+                    "the state directories {} and {} lie in each other",
+                    daemon.display(),
+                    executor.display()
+                ),
+                "give each process a state directory of its own: the executor's holds private keys",
+            ),
+        );
+    }
+}
+
+/// The value of `key`, or `default` when it is absent.
+pub(super) fn or<T>(
+    fields: &mut Fields<'_, '_>,
+    key: &str,
+    default: T,
+    read: impl FnOnce(&Value) -> Reading<T>,
+) -> Option<T> {
+    if fields.has(key) { fields.read(key, read) } else { Some(default) }
+}
+
+fn path_or(fields: &mut Fields<'_, '_>, key: &str, default: &str) -> Option<AbsolutePath> {
+    if fields.has(key) { fields.read(key, parsed(str::parse)) } else { default.parse().ok() }
+}
+
+fn directory_or(fields: &mut Fields<'_, '_>, key: &str, default: &str) -> Option<AbsolutePath> {
+    if fields.has(key) { fields.read(key, parsed(directory_path)) } else { default.parse().ok() }
+}
+
+/// A directory may be written with a slash at its end.
+fn directory_path(text: &str) -> Result<AbsolutePath, String> {
+    match text.trim_end_matches('/') {
+        "" if text.starts_with('/') => {
+            Err("`/` is the whole machine: name the directories below it".to_owned())
+        }
+        trimmed => trimmed.parse().map_err(|error: BadPath| error.to_string()),
+    }
+}
+
+fn program_path(text: &str) -> Result<AbsolutePath, String> {
+    text.parse().map_err(|error| match error {
+        BadPath::Relative(_) => {
+            format!("`{text}` is not absolute: PATH is never searched, write its full path")
+        }
+        error => error.to_string(),
+    })
+}
+
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` is not an address with a port, such as 127.0.0.1:9464"))
+}
+
+/// An array with at least one item.
+pub(super) fn filled<T>(
+    read: impl FnOnce(&Value) -> Reading<Vec<T>>,
+) -> impl FnOnce(&Value) -> Reading<Vec<T>> {
+    move |value| {
+        let items = read(value)?;
+        if items.is_empty() {
+            return Err(Problem::new("this list is empty", "name at least one").into());
+        }
+        Ok(items)
+    }
+}
