@@ -34,7 +34,10 @@ pub fn request(socket: &Path, method: &str, route: &str, body: Option<&str>) -> 
         body.len()
     )?;
     let mut raw = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut raw).with_context(|| format!("{method} {route} was not answered"))?;
+    stream
+        .take(MAX_ANSWER)
+        .read_to_end(&mut raw)
+        .with_context(|| format!("{method} {route} was not answered"))?;
     parse(&raw).with_context(|| format!("the answer to {method} {route} is not HTTP"))
 }
 
@@ -50,7 +53,8 @@ fn parse(raw: &[u8]) -> Result<Answer> {
     let head = std::str::from_utf8(&raw[..split])?.to_ascii_lowercase();
     let rest = &raw[split + 4..];
     let status = head.split(' ').nth(1).context("there is no status line")?.parse()?;
-    let body = if head.contains("\r\ntransfer-encoding: chunked") { join_chunks(rest)? } else { rest.to_vec() };
+    let body =
+        if head.contains("\r\ntransfer-encoding: chunked") { join_chunks(rest)? } else { rest.to_vec() };
     Ok(Answer { status, body })
 }
 
@@ -80,13 +84,16 @@ mod tests {
     fn plain_and_chunked_answers_are_understood() {
         let plain = parse(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno").unwrap();
         assert_eq!((plain.status, plain.body.as_slice()), (404, b"no".as_slice()));
-        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+        let chunked =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
         assert_eq!(parse(chunked).unwrap().body, b"abcde");
     }
 
     #[test]
     fn cut_answers_are_errors() {
-        for cut in [&b"HTTP/1.1 200 OK\r\n"[..], b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc"] {
+        for cut in
+            [&b"HTTP/1.1 200 OK\r\n"[..], b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc"]
+        {
             assert!(parse(cut).is_err());
         }
     }

@@ -82,7 +82,7 @@ impl<'a> Setup<'a> {
     }
 
     fn text(&self) -> Result<String> {
-        let quoted = |paths: &[PathBuf]| paths.iter().map(|path| format!("{path:?}")).collect::<Vec<_>>().join(", ");
+        let list = |paths: &[PathBuf]| paths.iter().map(|path| quoted(path)).collect::<Vec<_>>().join(", ");
         let at = |below: &str| self.scratch.join(below).display().to_string();
         let mut text = String::new();
         writeln!(text, "manifest = {:?}", at("etc/certificate-manifest.json"))?;
@@ -90,7 +90,7 @@ impl<'a> Setup<'a> {
         writeln!(text, "control_socket = {:?}", at("run/control.sock"))?;
         writeln!(text, "\n[executor]\nsocket = {:?}", at("run/executor.sock"))?;
         writeln!(text, "state_dir = {:?}", at("state/executor"))?;
-        writeln!(text, "target_roots = [{}]\ncommands = [{}]", quoted(&self.roots), quoted(&self.programs))?;
+        writeln!(text, "target_roots = [{}]\ncommands = [{}]", list(&self.roots), list(&self.programs))?;
         for issuer in &self.issuers {
             writeln!(text, "\n[[issuer]]\n{issuer}")?;
         }
@@ -102,9 +102,17 @@ impl<'a> Setup<'a> {
 /// The `[[issuer]]` section for a CA, named `phoenix`.
 pub fn issuer_of(ca: &StepCa) -> String {
     format!(
-        "name = \"phoenix\"\ntype = \"step-ca\"\nurl = {:?}\nroot = {:?}\nprovisioner = {:?}\npassword_file = {:?}\n",
-        ca.url, ca.root, ca.provisioner, ca.password_file
+        "name = \"phoenix\"\ntype = \"step-ca\"\nurl = {:?}\nroot = {}\nprovisioner = {:?}\npassword_file = {}\n",
+        ca.url,
+        quoted(&ca.root),
+        ca.provisioner,
+        quoted(&ca.password_file)
     )
+}
+
+/// A path as a TOML string.
+fn quoted(path: &Path) -> String {
+    format!("{:?}", path.display().to_string())
 }
 
 /// A daemon with its executor. Both are killed when this is dropped.
@@ -152,7 +160,8 @@ impl Daemon {
     /// Process id of the executor that belongs to the daemon, as soon as it has one.
     pub fn executor_pid(&self) -> Result<u32> {
         let parent = self.pid()?;
-        let executor = || process::children(parent).into_iter().find(|seen| seen.comm.starts_with("phoenix-executo"));
+        let executor =
+            || process::children(parent).into_iter().find(|seen| seen.comm.starts_with("phoenix-executo"));
         Ok(patience::until(executor).context("the daemon has no executor")?.pid)
     }
 
@@ -212,8 +221,11 @@ impl Daemon {
         what: &str,
         wanted: impl Fn(&CertificateStatus) -> bool,
     ) -> Result<CertificateStatus> {
-        let find = |status: &StatusDocument| status.certificates.iter().find(|entry| entry.name == name).cloned();
-        let status = self.wait_until(&format!("{name} {what}"), |status| find(status).is_some_and(|entry| wanted(&entry)))?;
+        let find =
+            |status: &StatusDocument| status.certificates.iter().find(|entry| entry.name == name).cloned();
+        let status = self.wait_until(&format!("{name} {what}"), |status| {
+            find(status).is_some_and(|entry| wanted(&entry))
+        })?;
         find(&status).context("the entry is there")
     }
 

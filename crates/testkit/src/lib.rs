@@ -11,6 +11,7 @@
 //! | [`openssl`] | what an independent program says about keys and certificates |
 //! | [`manifest`] | the operator's manifest, moved below a scratch root |
 //! | [`watch`] | is any private key readable by others, all the time |
+//! | [`mounts`] | file systems that refuse |
 //! | [`memory`] | what a process holds in memory |
 //! | [`process`] | programs, process groups, `/proc` |
 //! | [`patience`] | waiting for something to become true |
@@ -25,6 +26,7 @@ pub mod dice;
 pub mod guests;
 pub mod manifest;
 pub mod memory;
+pub mod mounts;
 pub mod openssl;
 pub mod patience;
 pub mod peers;

@@ -35,7 +35,8 @@ pub fn config_file(name: &str) -> PathBuf {
 pub fn operators() -> Result<Vec<Value>> {
     let path = config_file("certificate-manifest.json");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let value: Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+    let value: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
     let entries = if value.is_array() { &value } else { &value["certificates"] };
     Ok(entries.as_array().with_context(|| format!("{} holds no entries", path.display()))?.clone())
 }
@@ -76,7 +77,9 @@ pub fn places(entries: &[Value]) -> Result<Vec<Place>> {
 }
 
 fn place(entry: &Value) -> Result<Place> {
-    let text = |name: &str| entry[name].as_str().with_context(|| format!("an entry has no {name}")).map(str::to_owned);
+    let text = |name: &str| {
+        entry[name].as_str().with_context(|| format!("an entry has no {name}")).map(str::to_owned)
+    };
     Ok(Place {
         common_name: text("common_name")?,
         cert: text("cert_path")?.into(),

@@ -17,7 +17,8 @@ struct Region {
 ///
 /// Pages that vanish while they are read are passed over: the process goes on running.
 pub fn find(pid: u32, needles: &[&[u8]]) -> Result<Vec<bool>> {
-    let memory = File::open(format!("/proc/{pid}/mem")).with_context(|| format!("cannot read memory of {pid}"))?;
+    let memory =
+        File::open(format!("/proc/{pid}/mem")).with_context(|| format!("cannot read memory of {pid}"))?;
     let overlap = needles.iter().map(|needle| needle.len()).max().unwrap_or(0);
     let mut found = vec![false; needles.len()];
     let mut block = vec![0; BLOCK + overlap];
@@ -43,7 +44,8 @@ pub fn find(pid: u32, needles: &[&[u8]]) -> Result<Vec<bool>> {
 }
 
 fn regions(pid: u32) -> Result<Vec<Region>> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).with_context(|| format!("cannot read maps of {pid}"))?;
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))
+        .with_context(|| format!("cannot read maps of {pid}"))?;
     Ok(maps.lines().filter_map(region).collect())
 }
 

@@ -59,14 +59,18 @@ pub fn secret_scalar(key: &Path) -> Result<Vec<u8>> {
 /// The lines of a PEM file between its marks.
 pub fn pem_lines(path: &Path) -> Result<Vec<String>> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text.lines().filter(|line| !line.starts_with("-----") && !line.is_empty()).map(str::to_owned).collect())
+    Ok(text
+        .lines()
+        .filter(|line| !line.starts_with("-----") && !line.is_empty())
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Makes a valid pair the way the operator's old script did: with the CA's own intermediate key, without the CA
 /// knowing. `days` is the lifetime; the certificate carries the CN and these SANs in OpenSSL's notation.
 pub fn make_pair(ca: &StepCa, cert: &Path, key: &Path, cn: &str, sans: &str, days: u32) -> Result<()> {
     let text = |path: &Path| path.display().to_string();
-    let [cert_text, key_text, issuer] = [cert, key, &ca.intermediate()].map(|path| text(path));
+    let [cert_text, key_text, issuer] = [cert, key, &ca.intermediate()].map(text);
     let issuer_key = text(&ca.dir.join("secrets/intermediate_ca_key"));
     let password = format!("file:{}", ca.dir.join("secrets/password").display());
     let csr = text(&ca.dir.join(format!("{cn}.csr")));
@@ -78,7 +82,10 @@ pub fn make_pair(ca: &StepCa, cert: &Path, key: &Path, cn: &str, sans: &str, day
              subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
         ),
     )?;
-    run("openssl", ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &key_text])?;
+    run(
+        "openssl",
+        ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &key_text],
+    )?;
     run("openssl", ["req", "-new", "-key", &key_text, "-subj", &format!("/CN={cn}"), "-out", &csr])?;
     let days = days.to_string();
     let sign = ["x509", "-req", "-in", &csr, "-CA", &issuer, "-CAkey", &issuer_key, "-passin", &password];

@@ -56,7 +56,8 @@ impl fmt::Display for StepCaVersion {
 
 /// Directory of the built peers: `PHOENIX_PEERS_DIR`, or a directory in the user's cache.
 pub fn directory() -> PathBuf {
-    let named = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let named =
+        |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     named("PHOENIX_PEERS_DIR").unwrap_or_else(|| {
         let home = named("HOME").unwrap_or_else(|| PathBuf::from("/var"));
         home.join(".cache/phoenix-certd/peers")
@@ -70,7 +71,8 @@ pub fn scripts() -> PathBuf {
 
 /// FNV-1a: enough to see that a script changed, and the same in every release of Rust.
 fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

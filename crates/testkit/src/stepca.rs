@@ -1,12 +1,12 @@
 //! A real step-ca on loopback.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
 
 use crate::dice::Dice;
 use crate::patience;
@@ -66,16 +66,6 @@ pub struct StepCa {
     server: Option<Group>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-struct Environment {
-    ca_url: String,
-    ca_root: PathBuf,
-    ca_fingerprint: String,
-    ca_provisioner: String,
-    ca_password_file: PathBuf,
-}
-
 impl StepCa {
     /// Makes a CA in `dir`, which must not exist, and starts it.
     pub fn start_in(dir: &Path, version: StepCaVersion, options: &Options) -> Result<Self> {
@@ -90,14 +80,15 @@ impl StepCa {
         let port = free_port()?;
         process::run("/bin/bash", arguments(dir, port, options))?;
         let text = fs::read(dir.join("env.json")).context("the set-up of the CA left no env.json")?;
-        let made: Environment = serde_json::from_slice(&text)?;
+        let made: BTreeMap<String, String> = serde_json::from_slice(&text)?;
+        let value = |name: &str| made.get(name).cloned().with_context(|| format!("env.json has no {name}"));
         Ok(Self {
             dir: dir.to_path_buf(),
-            url: made.ca_url,
-            root: made.ca_root,
-            fingerprint: made.ca_fingerprint,
-            provisioner: made.ca_provisioner,
-            password_file: made.ca_password_file,
+            url: value("CA_URL")?,
+            root: value("CA_ROOT")?.into(),
+            fingerprint: value("CA_FINGERPRINT")?,
+            provisioner: value("CA_PROVISIONER")?,
+            password_file: value("CA_PASSWORD_FILE")?.into(),
             version,
             port,
             server: None,

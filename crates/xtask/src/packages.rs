@@ -14,17 +14,30 @@ struct Package {
 /// What the tests themselves use. Go and debootstrap are installed by the script that builds the peers, and only
 /// when it has to build.
 const FOR_TESTS: &[Package] = &[
-    Package { name: "gcc", program: "/usr/bin/cc", why: "linking, and the C part of the cryptography library" },
+    Package {
+        name: "gcc",
+        program: "/usr/bin/cc",
+        why: "linking, and the C part of the cryptography library",
+    },
     Package { name: "mount", program: "/usr/bin/mount", why: "small and read-only file systems" },
-    Package { name: "openssl", program: "/usr/bin/openssl", why: "an independent opinion on keys and certificates" },
-    Package { name: "python3", program: "/usr/bin/python3", why: "stand-ins for pct and qm, set-up of the CA" },
+    Package {
+        name: "openssl",
+        program: "/usr/bin/openssl",
+        why: "an independent opinion on keys and certificates",
+    },
+    Package {
+        name: "python3",
+        program: "/usr/bin/python3",
+        why: "stand-ins for pct and qm, set-up of the CA",
+    },
     Package { name: "shellcheck", program: "/usr/bin/shellcheck", why: "checking the shell scripts" },
     Package { name: "util-linux", program: "/usr/bin/unshare", why: "guests that are directories" },
 ];
 
 /// Installs what is missing, saying what and why.
 pub(crate) fn ensure_for_tests() -> Result<()> {
-    let missing: Vec<&Package> = FOR_TESTS.iter().filter(|package| !std::path::Path::new(package.program).exists()).collect();
+    let missing: Vec<&Package> =
+        FOR_TESTS.iter().filter(|package| !std::path::Path::new(package.program).exists()).collect();
     for package in &missing {
         eprintln!("the tests need Debian's package {}: {}", package.name, package.why);
     }

@@ -16,15 +16,12 @@ pub(crate) fn run(suite: Option<&str>) -> Result<()> {
     peers::ensure()?;
     scripts::check()?;
     shell::run(&mut command("cargo", ["build", "--workspace", "--bins"]))?;
-    let what = match suite {
-        Some(name) => {
-            shell::run(&mut command("cargo", ["test", "--package", "phoenix-tests", "--test", name]))?;
-            format!("suite {name}")
-        }
-        None => {
-            shell::run(&mut command("cargo", ["test", "--workspace", "--no-fail-fast"]))?;
-            "every test".to_owned()
-        }
+    let what = if let Some(name) = suite {
+        shell::run(&mut command("cargo", ["test", "--package", "phoenix-tests", "--test", name]))?;
+        format!("suite {name}")
+    } else {
+        shell::run(&mut command("cargo", ["test", "--workspace", "--no-fail-fast"]))?;
+        "every test".to_owned()
     };
     eprintln!("xtask: {what} passed, in {} s altogether", start.elapsed().as_secs());
     Ok(())

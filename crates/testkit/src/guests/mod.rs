@@ -121,9 +121,11 @@ impl Guests {
     /// Writes the two programs into the scratch directory and begins to answer. There are no guests yet.
     pub fn new(scratch: &Scratch) -> Result<Self> {
         let socket = scratch.directory("guests")?.join("standin.sock");
-        let listener = UnixListener::bind(&socket).with_context(|| format!("cannot bind {}", socket.display()))?;
+        let listener =
+            UnixListener::bind(&socket).with_context(|| format!("cannot bind {}", socket.display()))?;
         for program in ["pct", "qm"] {
-            let script = SCRIPT.replace("@PROGRAM@", program).replace("@SOCKET@", &socket.display().to_string());
+            let script =
+                SCRIPT.replace("@PROGRAM@", program).replace("@SOCKET@", &socket.display().to_string());
             scratch.file(format!("bin/{program}"), script, 0o755)?;
         }
         let shared = Arc::new(Shared::default());

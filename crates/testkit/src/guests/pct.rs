@@ -1,5 +1,7 @@
 //! `pct` (pct(1)): `status`, `exec`, `push`.
 
+use std::collections::BTreeMap;
+
 use super::answer::Answer;
 use super::root::{GuestRoot, hung_up};
 use super::server::Asked;
@@ -23,7 +25,9 @@ pub(super) fn answer(asked: &Asked, shared: &Shared) -> Option<Answer> {
         "exec" if off => Some(Answer::fail(255, format!("container '{id}' not running!\n"))),
         "exec" => exec(asked, shared, &root, fault),
         "push" if off => Some(Answer::fail(255, "can only push files to a running CT\n")),
-        "push" if matches!(fault, Some((Fault::Locked, _))) => Some(Answer::fail(255, "CT is locked (backup)\n")),
+        "push" if matches!(fault, Some((Fault::Locked, _))) => {
+            Some(Answer::fail(255, "CT is locked (backup)\n"))
+        }
         "push" => Some(push(asked, &root)),
         _ => Some(Answer::fail(255, format!("ERROR: unknown command 'pct {verb}'\n"))),
     }
@@ -38,7 +42,7 @@ fn exec(asked: &Asked, shared: &Shared, root: &GuestRoot, fault: Option<(Fault, 
         return Some(Answer::fail(255, "400 not enough arguments\n"));
     }
     match fault.filter(|(_, only)| command.join(" ").contains(only)).map(|(fault, _)| fault) {
-        Some(Fault::Exit(exit)) => return Some(Answer::fail(exit, "")),
+        Some(Fault::Exit(exit)) => return Some(Answer { exit, good: exit == 0, ..Answer::default() }),
         Some(Fault::Signal(signal)) => return Some(Answer { signal, ..Answer::default() }),
         Some(Fault::Hang) => {
             while !hung_up(&asked.caller) && !shared.state().closed {
@@ -48,7 +52,7 @@ fn exec(asked: &Asked, shared: &Shared, root: &GuestRoot, fault: Option<(Fault, 
         }
         _ => {}
     }
-    let env = if clear { Default::default() } else { asked.call.env.clone() };
+    let env = if clear { BTreeMap::new() } else { asked.call.env.clone() };
     match root.run(command, &env, &asked.stdin, &shared.running, Some(&asked.caller)) {
         Ok(ended) => ended.map(|ended| Answer {
             good: ended.code == Some(0),
@@ -71,7 +75,9 @@ fn push(asked: &Asked, root: &GuestRoot) -> Answer {
             continue;
         };
         let (name, inline) = option.trim_start_matches('-').split_once('=').unzip();
-        let Some(value) = inline.or_else(|| words.next()) else { return Answer::fail(255, "400 missing value\n") };
+        let Some(value) = inline.or_else(|| words.next()) else {
+            return Answer::fail(255, "400 missing value\n");
+        };
         match name.unwrap_or(option.trim_start_matches('-')) {
             "perms" => mode = u32::from_str_radix(value, 8).unwrap_or(mode),
             "user" => user = Some(value),

@@ -23,10 +23,9 @@ pub(super) fn answer(asked: &Asked, shared: &Shared) -> Option<Answer> {
             Ok(_) => Answer::say("status: running\n"),
             Err(answer) => answer,
         }),
-        ["agent" | "guest", id, "ping"] | ["guest", "cmd", id, "ping"] => Some(reach(shared, id).map_or_else(
-            |answer| answer,
-            |_| Answer::say(""),
-        )),
+        ["agent" | "guest", id, "ping"] | ["guest", "cmd", id, "ping"] => {
+            Some(reach(shared, id).map_or_else(|answer| answer, |_| Answer::say("")))
+        }
         ["guest", "exec-status", id, _pid] => {
             Some(reach(shared, id).map_or_else(|answer| answer, |_| Answer::say("{\n   \"exited\" : 0\n}\n")))
         }
@@ -43,7 +42,9 @@ fn lookup(shared: &Shared, id: &str) -> Result<Reached, Answer> {
     };
     let state = shared.state();
     let guest = state.guests.get(&id).filter(|guest| guest.kind == Kind::Vm);
-    guest.map(|guest| (guest.root.clone(), guest.fault.clone())).ok_or_else(|| Answer::fail(2, no_such(Kind::Vm, id)))
+    guest
+        .map(|guest| (guest.root.clone(), guest.fault.clone()))
+        .ok_or_else(|| Answer::fail(2, no_such(Kind::Vm, id)))
 }
 
 /// The guest, if its agent answers.
@@ -74,7 +75,8 @@ impl Wanted {
                 plain.extend(words.by_ref().map(|word| (*word).to_owned()));
             } else if let Some(option) = word.strip_prefix('-').filter(|_| plain.len() < 2) {
                 let option = option.trim_start_matches('-');
-                let (name, inline) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
+                let (name, inline) =
+                    option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
                 let number = words.next_if(|next| inline.is_none() && next.parse::<u32>().is_ok()).copied();
                 options.insert(name.to_owned(), inline.or(number).unwrap_or("1").to_owned());
             } else {
@@ -91,7 +93,9 @@ impl Wanted {
 }
 
 fn exec(asked: &Asked, shared: &Shared, words: &[&str]) -> Option<Answer> {
-    let Some(wanted) = Wanted::parse(words) else { return Some(Answer::fail(255, "400 not enough arguments\n")) };
+    let Some(wanted) = Wanted::parse(words) else {
+        return Some(Answer::fail(255, "400 not enough arguments\n"));
+    };
     let (root, fault) = match reach(shared, &wanted.id) {
         Ok(reached) => reached,
         Err(answer) => return Some(answer),
@@ -102,7 +106,9 @@ fn exec(asked: &Asked, shared: &Shared, words: &[&str]) -> Option<Answer> {
     }
     match fault.filter(|(_, only)| wanted.command.join(" ").contains(only)).map(|(fault, _)| fault) {
         Some(Fault::Exit(code)) => return Some(tell(&Ended { code: Some(code), ..Ended::default() })),
-        Some(Fault::Signal(signal)) => return Some(tell(&Ended { signal: Some(signal), ..Ended::default() })),
+        Some(Fault::Signal(signal)) => {
+            return Some(tell(&Ended { signal: Some(signal), ..Ended::default() }));
+        }
         Some(Fault::PidOnly) => return Some(pid_only()),
         Some(Fault::Hang) => {
             while !hung_up(&asked.caller) && !shared.state().closed {
@@ -114,9 +120,13 @@ fn exec(asked: &Asked, shared: &Shared, words: &[&str]) -> Option<Answer> {
     }
     // The agent is not below the caller: a killed `qm` leaves its command running.
     match root.run(&wanted.command, &BTreeMap::new(), stdin, &shared.running, None) {
-        Ok(Some(ended)) if ended.code == Some(127) && ended.stderr.starts_with(b"chroot: failed to run command") => {
+        Ok(Some(ended))
+            if ended.code == Some(127) && ended.stderr.starts_with(b"chroot: failed to run command") =>
+        {
             let program = wanted.command.first().map_or("", String::as_str);
-            let text = format!("Agent error: Failed to execute child process “{program}” (No such file or directory)\n");
+            let text = format!(
+                "Agent error: Failed to execute child process “{program}” (No such file or directory)\n"
+            );
             Some(Answer::fail(255, text))
         }
         Ok(ended) => ended.map(|ended| tell(&ended)),

@@ -55,7 +55,13 @@ impl GuestRoot {
     }
 
     /// Writes a file as `pct push` does: made with mode 0600, then owner and mode, then the content.
-    pub(super) fn push(&self, to: &str, content: &[u8], mode: u32, owner: (Option<&str>, Option<&str>)) -> Result<()> {
+    pub(super) fn push(
+        &self,
+        to: &str,
+        content: &[u8],
+        mode: u32,
+        owner: (Option<&str>, Option<&str>),
+    ) -> Result<()> {
         let root = File::open(&self.path)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
         let file = rustix::fs::openat2(&root, to, flags, Mode::RUSR | Mode::WUSR, ResolveFlags::IN_ROOT)?;
@@ -89,7 +95,10 @@ impl GuestRoot {
     ) -> Result<Option<Ended>> {
         let (mut out, mut err) = (memory(&[])?, memory(&[])?);
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "/bin/sh", "-c", ENTER, "sh"]).arg(&self.path).args(argv);
+        command
+            .args(["--mount", "--propagation", "private", "/bin/sh", "-c", ENTER, "sh"])
+            .arg(&self.path)
+            .args(argv);
         command.env_clear().envs(env).env("PATH", PATH).process_group(0);
         command.stdin(memory(stdin)?).stdout(out.try_clone()?).stderr(err.try_clone()?);
         let Some(status) = running.complete(&mut command, caller)? else { return Ok(None) };

@@ -56,7 +56,8 @@ fn serve(stream: UnixStream, shared: &Shared) -> Result<()> {
     let file = call.file.as_deref().map(base64).transpose()?;
     let asked = Asked { call, stdin, file, caller: stream.try_clone()? };
     let number = record(&asked, shared);
-    let answer = if asked.call.program == "pct" { pct::answer(&asked, shared) } else { qm::answer(&asked, shared) };
+    let answer =
+        if asked.call.program == "pct" { pct::answer(&asked, shared) } else { qm::answer(&asked, shared) };
     let Some(answer) = answer else { return Ok(()) };
     if let Some(call) = shared.state().calls.get_mut(number) {
         call.succeeded = Some(answer.good);
@@ -95,7 +96,8 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 fn to_base64(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let word =
+            chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for place in 0..4 {
             let symbol = ALPHABET[(word >> (18 - 6 * place) & 63) as usize];
             text.push(if place <= chunk.len() { symbol as char } else { '=' });
@@ -125,7 +127,9 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_rfc_4648() {
-        for (plain, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (plain, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+        {
             assert_eq!(to_base64(plain.as_bytes()), text);
             assert_eq!(base64(text).unwrap(), plain.as_bytes());
         }

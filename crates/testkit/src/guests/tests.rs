@@ -109,7 +109,11 @@ fn a_hanging_command_ends_with_its_caller() {
     command.args(["exec", "102", "--", "sleep", "1234.5"]).stdin(Stdio::null());
     let mut caller = Group::spawn(&mut command).unwrap();
     let inside = || crate::process::naming(&bed.guests.root(102).unwrap()).into_iter().next();
-    let sleeper = || crate::process::all().into_iter().find(|seen| seen.cmdline == b"sleep\x001234.5\x00" && seen.state != 'Z');
+    let sleeper = || {
+        crate::process::all()
+            .into_iter()
+            .find(|seen| seen.cmdline == b"sleep\x001234.5\x00" && seen.state != 'Z')
+    };
     patience::until(|| sleeper().or_else(inside)).unwrap();
     caller.kill();
     patience::until(|| (inside().is_none() && sleeper().is_none()).then_some(())).unwrap();
