@@ -148,4 +148,35 @@ mod tests {
             assert_eq!(in_time(&claims, now).is_ok(), good, "{claims:?}");
         }
     }
+
+    /// A token with a signature of nobody.
+    fn forged(kid: &str, claims: &serde_json::Value) -> String {
+        let part = |json: &serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let header = serde_json::json!({ "alg": "ES256", "kid": kid, "typ": "JWT" });
+        format!("{}.{}.{}", part(&header), part(claims), URL_SAFE_NO_PAD.encode([1; 64]))
+    }
+
+    #[test]
+    fn a_token_is_spent_after_the_first_checks_and_before_the_signature() {
+        let provisioner = Provisioner::new("p", "password", Extent::ServerAndClient, 100_000).unwrap();
+        let kid = provisioner.kid.clone();
+        let shared =
+            Shared::new(vec!["localhost".to_owned()], crate::validity::Claims::default(), vec![provisioner])
+                .unwrap();
+        shared.begin();
+        let started = shared.started_at();
+        for (what, issuer, audience, iat, spent) in [
+            ("unknown provisioner", "q", "https://localhost/sign", None, false),
+            ("another audience", "p", "https://elsewhere/sign", None, false),
+            ("made before the start", "p", "https://localhost/sign", Some(started - 1), false),
+            ("made since the start", "p", "https://localhost/sign", Some(started), true),
+            ("no time at all", "p", "https://localhost/sign", None, true),
+        ] {
+            let claims = serde_json::json!({
+                "iss": issuer, "aud": audience, "sub": "a", "jti": what, "iat": iat,
+            });
+            assert_eq!(authorize(&shared, &forged(&kid, &claims), b""), Err(Refusal::Unauthorized));
+            assert_eq!(shared.spend(what.to_owned()), !spent, "{what}");
+        }
+    }
 }
