@@ -2,22 +2,26 @@
 //!
 //! | module | duty |
 //! |---|---|
-//! | [`Chain`] (`chain`, `leaf`) | a leaf and its intermediates, read and described |
+//! | [`Chain`] (`chain`, `leaf`, `spki`) | a leaf and its intermediates, read and described |
 //! | [`Roots`] (`roots`) | the certificates that are trusted, and path verification |
 //! | [`check_issued`] (`check`, `mismatch`) | is an issued certificate what was asked for? |
 //! | [`KeyPair`], [`Csr`] (`key`, `csr`) | private keys and signing requests |
-//! | `pem`, `digest` | bounded PEM reading and writing, SHA-256 in hexadecimal |
+//! | `pem`, `digest` | bounded PEM, SHA-256 in hexadecimal |
 
 mod chain;
 mod check;
 mod csr;
+mod digest;
 mod error;
 mod key;
+mod leaf;
 mod mismatch;
+mod pem;
 mod roots;
+mod spki;
 
 pub use chain::Chain;
-pub use check::{Expectation, check_issued};
+pub use check::{Expectation, MAX_AHEAD, check_issued};
 pub use csr::Csr;
 pub use error::X509Error;
 pub use key::KeyPair;

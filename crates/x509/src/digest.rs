@@ -1,0 +1,26 @@
+//! SHA-256 in lower-case hexadecimal.
+
+use std::fmt::Write;
+
+use aws_lc_rs::digest;
+
+/// SHA-256 of `bytes`.
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut output = [0; 32];
+    output.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    output
+}
+
+/// SHA-256 of `bytes` in hexadecimal.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&sha256(bytes))
+}
+
+/// `bytes` in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
