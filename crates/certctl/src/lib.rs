@@ -1,1 +1,99 @@
 //! The command line: status, renew, sync, validate, inspect.
+//!
+//! | module | duty |
+//! |---|---|
+//! | [`cli`] | the command line, as clap reads it |
+//! | [`client`] | HTTP on the daemon's socket |
+//! | [`status`], [`offline`] | the report: from the daemon, or from files alone |
+//! | `request` | `renew` and `sync` |
+//! | [`validate`], [`inspect`] | the manifest and certificates, without the daemon |
+//! | [`exit`], [`failure`] | exit codes, and the sentences that go with them |
+//! | [`config`], [`files`], `clock` | what is read from this machine |
+//! | [`output`], [`table`], [`span`], [`plain`], [`names`], [`suggest`] | text for people |
+//!
+//! Everything that is printed is made by functions of values; only [`output`] writes.
+
+pub mod cli;
+pub mod client;
+mod clock;
+pub mod config;
+pub mod exit;
+pub mod failure;
+pub mod files;
+pub mod inspect;
+pub mod names;
+pub mod offline;
+pub mod output;
+pub mod plain;
+mod request;
+pub mod span;
+pub mod status;
+pub mod suggest;
+pub mod table;
+pub mod validate;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+use phoenix_core::settings::Settings;
+
+pub use cli::Cli;
+pub use failure::Failure;
+
+use cli::Command;
+use client::Daemon;
+use config::ConfigError;
+use exit::Exit;
+use output::{Output, note};
+
+/// What every command works with.
+#[derive(Debug)]
+pub struct Session {
+    /// Print JSON.
+    pub json: bool,
+    /// The configuration.
+    pub config: Result<Settings, ConfigError>,
+    /// The daemon, which may be out of reach.
+    pub daemon: Daemon,
+    /// Why the socket may be the wrong one.
+    pub remark: Option<String>,
+}
+
+impl Session {
+    fn new(cli: &Cli) -> Self {
+        let config = config::load(&cli.config);
+        let (socket, remark) = config::socket(cli.socket.as_deref(), &config);
+        Self { json: cli.json, config, daemon: Daemon::new(socket), remark }
+    }
+}
+
+/// Carries out the command and says how it ended. A failure is told on standard error.
+pub fn run(cli: Cli) -> Exit {
+    carry_out(cli).unwrap_or_else(|failure| {
+        note(&format!("phoenix-certctl: {}", plain::plain(&failure.to_string())));
+        failure.exit()
+    })
+}
+
+fn carry_out(cli: Cli) -> Result<Exit, Failure> {
+    let mut out = Output::default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Unreadable(format!("cannot start: {error}")))?;
+    let session = Session::new(&cli);
+    match cli.command {
+        Command::Status(args) => runtime.block_on(status::run(&session, &args, &mut out)),
+        Command::Renew(args) => runtime.block_on(request::renew(&session, &args, &mut out)),
+        Command::Sync(args) => runtime.block_on(request::sync(&session, &args, &mut out)),
+        Command::Validate(args) => validate::run(session, &args, &mut out),
+        Command::Inspect(args) => runtime.block_on(inspect::run(&session, &args, &mut out)),
+        Command::Completions { shell } => completions(shell, &mut out),
+    }
+}
+
+fn completions(shell: Shell, out: &mut Output) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "phoenix-certctl", &mut script);
+    out.print(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Done)
+}

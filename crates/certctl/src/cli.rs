@@ -1,0 +1,175 @@
+//! The command line, as clap reads it. Man pages and completions are generated from it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use phoenix_core::settings::parse_duration;
+use phoenix_protocol::control::Until;
+
+/// Watch over the certificates of a Phoenix hypervisor.
+#[derive(Debug, Parser)]
+#[command(name = "phoenix-certctl", version, max_term_width = 100)]
+pub struct Cli {
+    /// Configuration of the daemon.
+    #[arg(long, global = true, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// Control socket; without it `control_socket` of the configuration.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Print one JSON document on standard output, and nothing else there.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show every certificate, how far it is deployed and what is wrong with it.
+    Status(StatusArgs),
+    /// Get a new certificate now, deploy it and wait until it is used.
+    Renew(RenewArgs),
+    /// Bring everything to its desired state now and wait.
+    Sync(SyncArgs),
+    /// Check the manifest, or a configuration (a file that ends in `.toml`).
+    Validate(ValidateArgs),
+    /// Show a certificate chain in words.
+    Inspect(InspectArgs),
+    /// Print a completion script.
+    Completions {
+        /// Shell to complete for.
+        shell: Shell,
+    },
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Names or full common names; all without.
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Keep showing: redrawn every 2 s on a terminal, as JSON lines otherwise.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// `renew`
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).multiple(true).args(["names", "named", "all"]))]
+pub struct RenewArgs {
+    /// Names or full common names.
+    #[arg(value_name = "NAME", conflicts_with = "all")]
+    pub names: Vec<String>,
+    /// Names or full common names.
+    #[arg(long = "name", value_name = "NAME", num_args = 1.., conflicts_with = "all")]
+    pub named: Vec<String>,
+    /// Every entry.
+    #[arg(long)]
+    pub all: bool,
+    /// Return as soon as the daemon has recorded the request.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// How long to wait (`90s`, `15m`, `24h`, `30d`).
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// Be done when the files are written; delivery and commands wait for the next sync or renewal.
+    #[arg(long)]
+    pub generate_only: bool,
+}
+
+impl RenewArgs {
+    /// All names given, in either form.
+    pub fn all_names(&self) -> Vec<String> {
+        self.names.iter().chain(&self.named).cloned().collect()
+    }
+
+    /// How far to go.
+    pub fn until(&self) -> Until {
+        if self.generate_only { Until::Written } else { Until::default() }
+    }
+}
+
+/// `sync`
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// Names or full common names; all without.
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Stage that is enough.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "STAGE",
+        default_value = "verified",
+        conflicts_with = "generate_only"
+    )]
+    pub until: Stage,
+    /// Same as `--until written`.
+    #[arg(long)]
+    pub generate_only: bool,
+    /// Succeed although a guest is absent or off, or an issuer has never answered.
+    #[arg(long)]
+    pub best_effort: bool,
+    /// Deliver, run and verify everything again.
+    #[arg(long)]
+    pub force: bool,
+    /// How long to wait (`90s`, `15m`, `24h`, `30d`).
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
+impl SyncArgs {
+    /// How far to go.
+    pub fn until(&self) -> Until {
+        if self.generate_only { Until::Written } else { self.until.into() }
+    }
+}
+
+/// A stage of the deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// On the live paths.
+    Written,
+    /// In the guest.
+    Delivered,
+    /// The command succeeded.
+    Activated,
+    /// Seen at the consumer, or the last configured stage.
+    Verified,
+}
+
+impl From<Stage> for Until {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::Written => Self::Written,
+            Stage::Delivered => Self::Delivered,
+            Stage::Activated => Self::Activated,
+            Stage::Verified => Self::Verified,
+        }
+    }
+}
+
+/// `validate`
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Manifest or configuration; without it the manifest that the configuration names.
+    pub file: Option<PathBuf>,
+    /// Fail on warnings too.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `inspect`
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Name of an entry, file, or HOST:PORT of a TLS server.
+    #[arg(value_name = "NAME|FILE|HOST:PORT")]
+    pub what: String,
+    /// Name to ask the server for, when it is not HOST.
+    #[arg(long, value_name = "NAME")]
+    pub server_name: Option<String>,
+}

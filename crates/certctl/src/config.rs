@@ -1,0 +1,82 @@
+//! What the command line takes from the daemon's configuration.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use phoenix_core::diagnostic::Diagnostics;
+use phoenix_core::settings::Settings;
+
+use crate::{Failure, files};
+
+/// Where the configuration lies.
+pub const DEFAULT_PATH: &str = "/etc/phoenix-certd/certd.toml";
+/// Where the control socket lies when no configuration says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/phoenix-certd/control.sock";
+/// Largest configuration that is read.
+pub const MAX_CONFIG: usize = 1024 * 1024;
+/// Largest manifest that is read.
+pub const MAX_MANIFEST: usize = 64 * 1024 * 1024;
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}: {source}; name it with --config", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file is wrong.
+    #[error("the configuration is wrong:\n{0}")]
+    Wrong(Diagnostics),
+}
+
+impl ConfigError {
+    /// There is no such file.
+    fn is_absent(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Unreadable(error.to_string())
+    }
+}
+
+/// Reads the configuration `path`.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn load(path: &Path) -> Result<Settings, ConfigError> {
+    let text =
+        read_text(path, MAX_CONFIG).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    Settings::parse(&text, &path.display().to_string()).map_err(ConfigError::Wrong)
+}
+
+/// Reads a text file of at most `limit` bytes.
+///
+/// # Errors
+/// As [`files::read`]; `InvalidData` for anything but UTF-8.
+pub fn read_text(path: &Path, limit: usize) -> io::Result<String> {
+    let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
+    String::from_utf8(files::read(path, limit)?).map_err(not_text)
+}
+
+/// The control socket: `asked`, else the configuration's, else [`DEFAULT_SOCKET`], with a remark when the
+/// configuration is there but could not tell.
+pub fn socket(asked: Option<&Path>, config: &Result<Settings, ConfigError>) -> (PathBuf, Option<String>) {
+    if let Some(path) = asked {
+        return (path.to_owned(), None);
+    }
+    match config {
+        Ok(settings) => (settings.control_socket.as_path().to_owned(), None),
+        Err(error) if error.is_absent() => (DEFAULT_SOCKET.into(), None),
+        Err(error) => {
+            let remark = format!("{error}\nthe control socket is taken to be {DEFAULT_SOCKET}");
+            (DEFAULT_SOCKET.into(), Some(remark))
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `validate`: every problem of the manifest or of the configuration.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use phoenix_core::diagnostic::{Colour, Diagnostics, Located};
+use phoenix_core::manifest::{Context, Host, Manifest};
+use phoenix_core::name::AbsolutePath;
+use phoenix_core::settings::Settings;
+use serde::Serialize;
+
+use crate::cli::ValidateArgs;
+use crate::config::{self, ConfigError, MAX_CONFIG, MAX_MANIFEST};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::{Failure, Session};
+
+/// `validate --json`
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    file: &'a str,
+    /// The exit code is 0.
+    valid: bool,
+    /// Entries that work; none for a configuration or a file that is refused as a whole.
+    entries: Option<usize>,
+    diagnostics: Vec<Located>,
+}
+
+/// What was found in a file.
+struct Checked {
+    file: String,
+    entries: Option<usize>,
+    /// Never an empty list.
+    diagnostics: Option<Diagnostics>,
+}
+
+impl Checked {
+    fn new(file: String, entries: Option<usize>, diagnostics: Option<Diagnostics>) -> Self {
+        Self { file, entries, diagnostics: diagnostics.filter(|diagnostics| !diagnostics.is_empty()) }
+    }
+}
+
+/// Checks the file and prints what is wrong with it.
+///
+/// # Errors
+/// [`Failure`], when the manifest cannot be checked for want of a configuration.
+pub fn run(session: Session, args: &ValidateArgs, out: &mut Output) -> Result<Exit, Failure> {
+    let checked = check(session.config, args.file.as_deref())?;
+    let spoils = |diagnostics: &Diagnostics| diagnostics.has_errors() || args.strict;
+    let valid = !checked.diagnostics.as_ref().is_some_and(spoils);
+    if session.json {
+        out.document(&Document {
+            schema: phoenix_protocol::control::SCHEMA,
+            file: &checked.file,
+            valid,
+            entries: checked.entries,
+            diagnostics: checked.diagnostics.as_ref().map(Diagnostics::located).unwrap_or_default(),
+        })?;
+    } else {
+        out.print(&text(&checked))?;
+    }
+    Ok(if valid { Exit::Done } else { Exit::NotDone })
+}
+
+fn check(config: Result<Settings, ConfigError>, file: Option<&Path>) -> Result<Checked, Failure> {
+    if let Some(path) = file.filter(|path| path.extension().is_some_and(|extension| extension == "toml")) {
+        return Ok(check_config(path));
+    }
+    let settings = match config {
+        Ok(settings) => settings,
+        Err(ConfigError::Wrong(diagnostics)) => {
+            return Ok(Checked::new(diagnostics.file().to_owned(), None, Some(diagnostics)));
+        }
+        Err(error @ ConfigError::Read { .. }) => {
+            let why =
+                "a manifest is checked against the issuers, target roots and commands of the configuration";
+            return Err(Failure::Unreadable(format!("{error}\n{why}")));
+        }
+    };
+    Ok(check_manifest(&settings, file.unwrap_or(settings.manifest.as_path())))
+}
+
+fn check_config(path: &Path) -> Checked {
+    let file = path.display().to_string();
+    let diagnostics = match config::read_text(path, MAX_CONFIG) {
+        Ok(text) => Settings::parse(&text, &file).err(),
+        Err(error) => Some(unreadable(&file, &error)),
+    };
+    Checked::new(file, None, diagnostics)
+}
+
+fn check_manifest(settings: &Settings, path: &Path) -> Checked {
+    let file = path.display().to_string();
+    match config::read_text(path, MAX_MANIFEST) {
+        Ok(text) => {
+            let parsed = Manifest::parse(&text, &Context::of(settings).file(&file).host(&ThisHost));
+            let entries = parsed.manifest.map(|manifest| manifest.entries.len());
+            Checked::new(file, entries, Some(parsed.diagnostics))
+        }
+        Err(error) => {
+            let diagnostics = unreadable(&file, &error);
+            Checked::new(file, None, Some(diagnostics))
+        }
+    }
+}
+
+fn unreadable(file: &str, error: &std::io::Error) -> Diagnostics {
+    Diagnostics::of_file(file, format!("cannot read the file: {error}"), "name a readable file")
+}
+
+fn text(checked: &Checked) -> String {
+    let file = &checked.file;
+    match (&checked.diagnostics, checked.entries) {
+        (Some(diagnostics), _) => diagnostics.render(Colour::Ansi),
+        (None, Some(1)) => format!("{file}: 1 entry, nothing to complain about\n"),
+        (None, Some(count)) => format!("{file}: {count} entries, nothing to complain about\n"),
+        (None, None) => format!("{file}: nothing to complain about\n"),
+    }
+}
+
+/// Users, groups and directories of this machine.
+struct ThisHost;
+
+impl Host for ThisHost {
+    fn has_user(&self, name: &str) -> bool {
+        matches!(nix::unistd::User::from_name(name), Ok(Some(_)))
+    }
+
+    fn has_group(&self, name: &str) -> bool {
+        matches!(nix::unistd::Group::from_name(name), Ok(Some(_)))
+    }
+
+    fn directory_owner(&self, file: &AbsolutePath) -> Option<u32> {
+        file.as_path().ancestors().skip(1).find_map(|dir| dir.metadata().ok()).map(|dir| dir.uid())
+    }
+}
