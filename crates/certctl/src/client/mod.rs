@@ -148,3 +148,6 @@ impl Daemon {
         Unreachable::Silent { socket: self.socket.clone(), waited: self.patience }
     }
 }
+
+#[cfg(test)]
+mod tests;
