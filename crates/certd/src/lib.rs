@@ -1,1 +1,36 @@
-//! The daemon: scheduling, certificate authorities, manifest watching, control API.
+//! The daemon: decides what happens when, talks to certificate authorities, serves the control API.
+//!
+//! Runs without privileges and holds neither keys nor passwords. Everything that needs them is asked of the
+//! executor. Decisions are [`phoenix_core::lifecycle`]'s; this crate carries them out.
+//!
+//! | module | duty |
+//! |---|---|
+//! | [`options`] | command line |
+//! | `configuration` | `certd.toml` with the command line's overrides |
+//! | `clock` | the wall clock and a timer that follows it |
+//! | `executor` | the connection to the executor, and its process in standalone mode |
+//! | `journal` | what is remembered across restarts |
+//! | `authorities` | the issuers, whether they answer, and probing those that do not |
+//! | `engine` | the one task that owns all entries and turns events into actions |
+//! | `jobs` | carries actions out |
+//! | `watch` | hints that the manifest may have changed |
+//! | `report` | the status document |
+//! | `control` | the control API |
+//! | `service` | logging and systemd notifications |
+
+mod authorities;
+mod clock;
+mod configuration;
+mod control;
+mod engine;
+mod executor;
+mod jobs;
+mod journal;
+pub mod options;
+mod report;
+mod run;
+mod service;
+mod validate;
+mod watch;
+
+pub use run::run;

@@ -1,0 +1,55 @@
+//! The control API: HTTP on a unix socket.
+//!
+//! Who may connect is decided by the socket's mode (owner and group `phoenix-certd`); who may command by the
+//! peer's credentials (`SO_PEERCRED`, unix(7)): root and the user that the daemon runs as.
+
+mod peer;
+mod routes;
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::engine::Message;
+
+/// The group whose members may read.
+const READERS: &str = "phoenix-certd";
+
+/// Makes the socket. A stale one is replaced; one that answers belongs to another daemon.
+pub(crate) async fn listen(path: &Path) -> Result<UnixListener> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    match UnixStream::connect(path).await {
+        Ok(_) => bail!("another daemon answers on {}", path.display()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(_) => {
+            std::fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?;
+        }
+    }
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
+        .with_context(|| format!("cannot set the mode of {}", path.display()))?;
+    if let Ok(Some(group)) = nix::unistd::Group::from_name(READERS)
+        && let Err(error) = std::os::unix::fs::chown(path, None, Some(group.gid.as_raw()))
+    {
+        warn!("members of {READERS} cannot read the status: cannot give them {}: {error}", path.display());
+    }
+    Ok(listener)
+}
+
+/// Serves until `stop`.
+pub(crate) async fn serve(listener: UnixListener, messages: mpsc::Sender<Message>, stop: CancellationToken) {
+    let service = routes::router(messages).into_make_service_with_connect_info::<peer::Peer>();
+    let served =
+        axum::serve(listener, service).with_graceful_shutdown(async move { stop.cancelled().await }).await;
+    if let Err(error) = served {
+        warn!("the control socket failed: {error}");
+    }
+}

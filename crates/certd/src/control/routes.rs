@@ -1,0 +1,123 @@
+//! The routes of the control API.
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures::stream;
+use phoenix_protocol::control::{ErrorDocument, Progress};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, oneshot};
+
+use super::peer::Peer;
+use crate::engine::{Message, OrderReply};
+
+/// Largest request: the names of ten thousand entries fit.
+const MAX_BODY: usize = 1024 * 1024;
+
+pub(super) fn router(messages: mpsc::Sender<Message>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/renew", post(renew))
+        .route("/v1/sync", post(sync))
+        .fallback(|| async { refuse(StatusCode::NOT_FOUND, "no-such-route", "there is no such route") })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(messages)
+}
+
+fn json<T: Serialize>(status: StatusCode, document: &T) -> Response {
+    match serde_json::to_vec(document) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
+    json(status, &ErrorDocument { code: code.to_owned(), message: message.to_owned() })
+}
+
+fn stopping() -> Response {
+    refuse(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "the daemon is stopping")
+}
+
+async fn status(State(messages): State<mpsc::Sender<Message>>) -> Response {
+    let (reply, document) = oneshot::channel();
+    if messages.send(Message::Status(reply)).await.is_err() {
+        return stopping();
+    }
+    match document.await {
+        Ok(document) => json(StatusCode::OK, &document),
+        Err(_) => stopping(),
+    }
+}
+
+async fn renew(
+    State(messages): State<mpsc::Sender<Message>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: Bytes,
+) -> Response {
+    order(messages, peer, &body, Message::Renew).await
+}
+
+async fn sync(
+    State(messages): State<mpsc::Sender<Message>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: Bytes,
+) -> Response {
+    order(messages, peer, &body, Message::Sync).await
+}
+
+async fn order<T: DeserializeOwned>(
+    messages: mpsc::Sender<Message>,
+    peer: Peer,
+    body: &[u8],
+    message: fn(T, OrderReply) -> Message,
+) -> Response {
+    if !peer.may_command() {
+        return refuse(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "only root and the daemon's own user may command; members of the group phoenix-certd may read",
+        );
+    }
+    let request = match serde_json::from_slice(body) {
+        Ok(request) => request,
+        Err(error) => {
+            let text = format!("the request cannot be understood: {error}");
+            return refuse(StatusCode::BAD_REQUEST, "bad-request", &text);
+        }
+    };
+    let (reply, answer) = oneshot::channel();
+    if messages.send(message(request, reply)).await.is_err() {
+        return stopping();
+    }
+    match answer.await {
+        Ok(Ok(lines)) => {
+            let body = Body::from_stream(stream::unfold(lines, |mut lines| async {
+                let line = lines.recv().await?;
+                Some((encode(&line), lines))
+            }));
+            (StatusCode::OK, [(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+        }
+        Ok(Err(refusal)) => {
+            let status = match refusal.code.as_str() {
+                "no-such-name" => StatusCode::NOT_FOUND,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            json(status, &refusal)
+        }
+        Err(_) => stopping(),
+    }
+}
+
+fn encode(line: &Progress) -> Result<Bytes, serde_json::Error> {
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    Ok(bytes.into())
+}

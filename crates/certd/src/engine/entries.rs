@@ -1,0 +1,147 @@
+//! The entries in force, their states and their timers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use phoenix_core::lifecycle::{Stage, State};
+use phoenix_core::manifest::Entry;
+use phoenix_core::name::AbsolutePath;
+use phoenix_core::schedule::Jitter;
+use phoenix_core::time::Timestamp;
+use tokio::sync::Semaphore;
+
+/// Entries that are looked at at the same time: enough to keep the executor busy, few enough that an urgent
+/// request does not queue behind ten thousand looks.
+const LOOKS: usize = 16;
+
+/// An entry in force.
+pub(crate) struct Tracked {
+    /// What the manifest wants.
+    pub entry: Arc<Entry>,
+    /// Its digest.
+    pub digest: String,
+    /// Warnings about the entry itself.
+    pub warnings: Vec<String>,
+    /// Spread of the renewal time.
+    pub jitter: Jitter,
+    /// Where it stands.
+    pub state: State,
+    wake: Option<Timestamp>,
+}
+
+impl Tracked {
+    /// An entry that has not been looked at yet.
+    pub(crate) fn new(
+        entry: Arc<Entry>,
+        digest: String,
+        warnings: Vec<String>,
+        jitter: Jitter,
+        state: State,
+    ) -> Self {
+        Self { entry, digest, warnings, jitter, state, wake: None }
+    }
+}
+
+/// All entries in force. What an entry is known by across manifest edits is its key path.
+pub(crate) struct Entries {
+    tracked: BTreeMap<AbsolutePath, Tracked>,
+    order: Vec<AbsolutePath>,
+    timers: BTreeSet<(Timestamp, AbsolutePath)>,
+    gate: Arc<Semaphore>,
+}
+
+impl Default for Entries {
+    fn default() -> Self {
+        Self {
+            tracked: BTreeMap::new(),
+            order: Vec::new(),
+            timers: BTreeSet::new(),
+            gate: Arc::new(Semaphore::new(LOOKS)),
+        }
+    }
+}
+
+impl Entries {
+    /// The entry with this key path.
+    pub(crate) fn get(&self, key: &AbsolutePath) -> Option<&Tracked> {
+        self.tracked.get(key)
+    }
+
+    /// The entry with this key path.
+    pub(crate) fn get_mut(&mut self, key: &AbsolutePath) -> Option<&mut Tracked> {
+        self.tracked.get_mut(key)
+    }
+
+    /// Keys of all entries, in manifest order.
+    pub(crate) fn keys(&self) -> Vec<AbsolutePath> {
+        self.order.clone()
+    }
+
+    /// All entries, in manifest order.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = &Tracked> {
+        self.order.iter().filter_map(|key| self.tracked.get(key))
+    }
+
+    /// The entry with this name or full common name, and its key.
+    pub(crate) fn find(&self, name: &str) -> Option<(&AbsolutePath, &Tracked)> {
+        let by = |test: &dyn Fn(&Tracked) -> bool| {
+            self.order.iter().filter_map(|key| self.tracked.get_key_value(key)).find(|(_, t)| test(t))
+        };
+        by(&|tracked| tracked.entry.name.as_str() == name)
+            .or_else(|| by(&|tracked| tracked.entry.common_name == name))
+    }
+
+    /// Some entry has not been looked at yet.
+    pub(crate) fn any_unseen(&self) -> bool {
+        self.tracked.values().any(|tracked| {
+            tracked.state.seen.is_none() && !tracked.state.memory.failures.contains_key(&Stage::Observe)
+        })
+    }
+
+    /// Puts an entry under its key.
+    pub(crate) fn insert(&mut self, key: AbsolutePath, tracked: Tracked) {
+        self.tracked.insert(key, tracked);
+    }
+
+    /// The manifest's order; entries that are not in it are dropped.
+    pub(crate) fn set_order(&mut self, order: Vec<AbsolutePath>) {
+        let kept: BTreeSet<&AbsolutePath> = order.iter().collect();
+        self.tracked.retain(|key, _| kept.contains(key));
+        self.timers.retain(|(_, key)| kept.contains(key));
+        self.order = order;
+    }
+
+    /// Sets or removes an entry's timer.
+    pub(crate) fn set_wake(&mut self, key: &AbsolutePath, wake: Option<Timestamp>) {
+        let Some(tracked) = self.tracked.get_mut(key) else { return };
+        if let Some(old) = std::mem::replace(&mut tracked.wake, wake) {
+            self.timers.remove(&(old, key.clone()));
+        }
+        if let Some(wake) = wake {
+            self.timers.insert((wake, key.clone()));
+        }
+    }
+
+    /// When the next timer fires.
+    pub(crate) fn next_wake(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the timers that have fired.
+    pub(crate) fn due(&mut self, now: Timestamp) -> Vec<AbsolutePath> {
+        let mut due = Vec::new();
+        while let Some((at, key)) = self.timers.first().filter(|(at, _)| *at <= now).cloned() {
+            self.timers.remove(&(at, key.clone()));
+            if let Some(tracked) = self.tracked.get_mut(&key) {
+                tracked.wake = None;
+            }
+            due.push(key);
+        }
+        due
+    }
+
+    /// What limits looks at the same time.
+    pub(crate) fn gate(&self) -> Arc<Semaphore> {
+        self.gate.clone()
+    }
+}

@@ -1,0 +1,122 @@
+//! Following the manifest that the executor has in force.
+
+use std::sync::Arc;
+
+use phoenix_core::lifecycle::{Event, State};
+use phoenix_core::reason::{Reason, Trouble};
+use phoenix_core::schedule::Jitter;
+use phoenix_protocol::executor::{
+    Answer, IssuerFacts, ManifestFacts, ManifestState, Operation, Snapshot, SnapshotEntry,
+};
+use tracing::{info, warn};
+
+use super::Engine;
+use super::entries::Tracked;
+use crate::clock::now;
+use crate::executor::Executor;
+
+/// What was fetched.
+pub(crate) struct Fetched {
+    facts: ManifestFacts,
+    issuers: Vec<IssuerFacts>,
+    /// All entries; none when the manifest is the known one.
+    entries: Option<Vec<SnapshotEntry>>,
+}
+
+/// How often a fetch begins anew because the manifest changed under it.
+const FETCHES: usize = 10;
+
+/// Lets the executor look at the file and fetches what is in force, unless it is still `known`.
+pub(super) async fn fetch(executor: &Executor, known: Option<&str>) -> Result<Fetched, Trouble> {
+    let mut first = page(executor, true, usize::MAX >> 1).await?;
+    if known == Some(first.manifest.digest.as_str()) {
+        return Ok(Fetched { facts: first.manifest, issuers: first.issuers, entries: None });
+    }
+    for _ in 0..FETCHES {
+        let mut entries = Vec::with_capacity(first.total);
+        let mut last = first.clone();
+        while entries.len() < last.total {
+            last = page(executor, false, entries.len()).await?;
+            if last.manifest.digest != first.manifest.digest || last.entries.is_empty() {
+                break;
+            }
+            entries.append(&mut last.entries);
+        }
+        if last.manifest.digest == first.manifest.digest && entries.len() == first.total {
+            return Ok(Fetched { facts: first.manifest, issuers: first.issuers, entries: Some(entries) });
+        }
+        first = last;
+    }
+    Err(Trouble::new(Reason::Stale, "the manifest keeps changing while it is being read"))
+}
+
+async fn page(executor: &Executor, refresh: bool, offset: usize) -> Result<Snapshot, Trouble> {
+    match executor.ask(Operation::Snapshot { refresh, offset }).await? {
+        Answer::Snapshot(snapshot) => Ok(*snapshot),
+        _ => Err(Trouble::new(Reason::Internal, "the executor's answer to a snapshot makes no sense")),
+    }
+}
+
+impl Engine {
+    /// Takes in what was fetched.
+    pub(super) fn fetched(&mut self, fetched: Result<Fetched, Trouble>) {
+        self.fetching = false;
+        match fetched {
+            Ok(Fetched { facts, issuers, entries }) => {
+                self.announce(&facts);
+                self.manifest = Some(facts);
+                if let Some(entries) = entries {
+                    self.adopt_manifest(entries);
+                }
+                self.informed(&issuers);
+            }
+            Err(trouble) => warn!("cannot fetch the manifest: {trouble}"),
+        }
+        if std::mem::take(&mut self.fetch_again) {
+            self.fetch(true);
+        }
+    }
+
+    fn announce(&self, facts: &ManifestFacts) {
+        let known = self.manifest.as_ref();
+        if known.is_some_and(|known| known.state == facts.state && known.digest == facts.digest) {
+            return;
+        }
+        match (facts.state, &facts.error) {
+            (ManifestState::Loaded, _) => info!("{} is in force", facts.path),
+            (_, Some(error)) => warn!("{} is not in force: {error}", facts.path),
+            (state, None) => warn!("{} is not in force: {state:?}", facts.path),
+        }
+    }
+
+    fn adopt_manifest(&mut self, entries: Vec<SnapshotEntry>) {
+        let at = now();
+        let mut order = Vec::with_capacity(entries.len());
+        let mut events = Vec::new();
+        for SnapshotEntry { digest, entry, warnings } in entries {
+            let key = entry.key_path.clone();
+            let jitter = Jitter::of(self.journal.seed(), &entry);
+            order.push(key.clone());
+            if let Some(tracked) = self.entries.get_mut(&key) {
+                tracked.warnings = warnings;
+                if tracked.digest != digest {
+                    tracked.entry = Arc::new(entry);
+                    tracked.digest = digest;
+                    tracked.jitter = jitter;
+                    events.push((key, Event::Rewritten));
+                }
+            } else {
+                let memory = self.journal.recall(&key).restarted(at);
+                let state = State { memory, ..State::default() };
+                let tracked = Tracked::new(Arc::new(entry), digest, warnings, jitter, state);
+                self.entries.insert(key.clone(), tracked);
+                events.push((key, Event::Look));
+            }
+        }
+        self.entries.set_order(order);
+        self.orders.forget_removed(&self.entries);
+        for (key, event) in events {
+            self.send(&key, event);
+        }
+    }
+}

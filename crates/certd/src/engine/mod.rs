@@ -1,0 +1,416 @@
+//! The one task that owns all entries.
+//!
+//! Messages come in, [`phoenix_core::lifecycle::step`] decides, jobs go out. Nothing here waits: whatever takes
+//! time is a job that reports back with a message, so one slow guest or CA never delays another entry.
+
+mod entries;
+mod manifest;
+mod orders;
+
+use phoenix_core::lifecycle::{Action, Context, Event, step};
+use phoenix_core::name::{AbsolutePath, IssuerName};
+use phoenix_core::reason::Trouble;
+use phoenix_core::settings::{Schedule, Settings};
+use phoenix_core::time::Timestamp;
+use phoenix_issuers::Health;
+use phoenix_protocol::control::{
+    DaemonStatus, ErrorDocument, ManifestStatus, Progress, RenewRequest, SCHEMA, StatusDocument, SyncRequest,
+};
+use phoenix_protocol::executor::{EntryRef, IssuerFacts, ManifestFacts, ManifestState, Operation};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::authorities::{Authorities, Look};
+use crate::clock::{WallTimer, Woken, now};
+use crate::executor::Executor;
+use crate::jobs::{IssuerNews, Job};
+use crate::journal::Journal;
+use crate::report;
+use entries::Entries;
+pub(crate) use manifest::Fetched;
+use orders::Orders;
+
+/// How long a first report waits for the first look at every entry.
+const FIRST_LOOK: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What the engine is told.
+pub(crate) enum Message {
+    /// A connection to the executor was made.
+    ExecutorUp,
+    /// The manifest may have changed.
+    Hint,
+    /// The manifest was fetched from the executor.
+    Manifest(Result<Fetched, Trouble>),
+    /// A job ended.
+    Ended {
+        /// Whose.
+        key: AbsolutePath,
+        /// How.
+        event: Box<Event>,
+        /// What issuers did meanwhile.
+        news: Vec<IssuerNews>,
+    },
+    /// A look at an issuer ended.
+    Looked {
+        /// At which.
+        name: IssuerName,
+        /// What it showed.
+        result: Result<Health, Trouble>,
+    },
+    /// The executor took a root.
+    Trusted(Vec<IssuerFacts>),
+    /// Someone wants the status.
+    Status(oneshot::Sender<StatusDocument>),
+    /// Someone wants new certificates.
+    Renew(RenewRequest, OrderReply),
+    /// Someone wants everything in its desired state.
+    Sync(SyncRequest, OrderReply),
+}
+
+/// Where the answer to an order goes.
+pub(crate) type OrderReply = oneshot::Sender<Result<mpsc::UnboundedReceiver<Progress>, ErrorDocument>>;
+
+/// The engine's state.
+pub(crate) struct Engine {
+    settings: Settings,
+    sweep: Schedule,
+    executor: Executor,
+    journal: Journal,
+    authorities: Authorities,
+    entries: Entries,
+    orders: Orders,
+    manifest: Option<ManifestFacts>,
+    /// Reports and orders that came before the first look.
+    early: Vec<Message>,
+    early_until: Timestamp,
+    fetching: bool,
+    fetch_again: bool,
+    next_poll: Timestamp,
+    next_sweep: Option<Timestamp>,
+    messages: mpsc::Sender<Message>,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet.
+    pub(crate) fn new(
+        settings: Settings,
+        sweep: Schedule,
+        executor: Executor,
+        journal: Journal,
+        messages: mpsc::Sender<Message>,
+    ) -> Self {
+        let at = now();
+        let concurrency = settings.renewal.concurrency;
+        let authorities =
+            Authorities::new(&settings.issuers, concurrency, |issuer| journal.has_answered(issuer));
+        Self {
+            next_poll: at.plus(settings.renewal.poll),
+            next_sweep: sweep.next_after(at, 0),
+            early_until: at.plus(FIRST_LOOK),
+            settings,
+            sweep,
+            executor,
+            journal,
+            authorities,
+            entries: Entries::default(),
+            orders: Orders::default(),
+            manifest: None,
+            early: Vec::new(),
+            fetching: false,
+            fetch_again: false,
+            messages,
+        }
+    }
+
+    /// Runs until `stop`.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Message>, stop: CancellationToken) {
+        let mut timer = match WallTimer::new() {
+            Ok(timer) => timer,
+            Err(error) => return error!("cannot make a timer: {error}"),
+        };
+        loop {
+            let deadline = self.deadline();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                message = inbox.recv() => match message {
+                    Some(message) => self.take(message),
+                    None => return,
+                },
+                woken = timer.wait(deadline) => match woken {
+                    Ok(woken) => self.tick(woken),
+                    Err(error) => return error!("the timer failed: {error}"),
+                },
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        let early = (!self.early.is_empty()).then_some(self.early_until);
+        let candidates = [
+            Some(self.next_poll),
+            self.next_sweep,
+            self.entries.next_wake(),
+            self.authorities.next_look(),
+            self.orders.next_deadline(),
+            early,
+        ];
+        candidates.into_iter().flatten().min()
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::ExecutorUp => {
+                self.fetch(true);
+                self.look_at_all();
+            }
+            Message::Hint => self.fetch(true),
+            Message::Manifest(fetched) => self.fetched(fetched),
+            Message::Ended { key, event, news } => {
+                self.note(news);
+                self.send(&key, *event);
+            }
+            Message::Looked { name, result } => {
+                if let Ok(health) = &result
+                    && let Some(version) = &health.version
+                {
+                    info!("issuer {name} answers, step-ca {version}");
+                }
+                if self.authorities.looked(&name, result, now()) {
+                    self.issuer_back(&name);
+                }
+            }
+            Message::Trusted(facts) => self.informed(&facts),
+            message if self.is_early() => self.early.push(message),
+            Message::Status(reply) => {
+                let _ = reply.send(self.status());
+            }
+            Message::Renew(request, reply) => self.renew(&request, reply),
+            Message::Sync(request, reply) => self.sync(&request, reply),
+        }
+        if !self.early.is_empty() && !self.is_early() {
+            for message in std::mem::take(&mut self.early) {
+                self.take(message);
+            }
+        }
+    }
+
+    /// The first look at every entry is not over yet: a report would know nothing.
+    fn is_early(&self) -> bool {
+        now() < self.early_until && (self.manifest.is_none() || self.entries.any_unseen())
+    }
+
+    fn tick(&mut self, woken: Woken) {
+        let at = now();
+        if woken == Woken::ClockSet {
+            warn!("the clock was set: it is {at} now; everything is looked at again");
+            self.next_poll = at;
+            self.next_sweep = Some(at);
+        }
+        if self.next_poll <= at {
+            self.next_poll = at.plus(self.settings.renewal.poll);
+            self.fetch(false);
+        }
+        if self.next_sweep.is_some_and(|sweep| sweep <= at) {
+            self.next_sweep = self.sweep.next_after(at, 0);
+            self.look_at_all();
+        }
+        for key in self.entries.due(at) {
+            self.send(&key, Event::Look);
+        }
+        self.look_at_issuers(at);
+        self.orders.expire(at, &self.entries);
+        if !self.early.is_empty() && !self.is_early() {
+            for message in std::mem::take(&mut self.early) {
+                self.take(message);
+            }
+        }
+    }
+
+    fn look_at_all(&mut self) {
+        for key in self.entries.keys() {
+            self.send(&key, Event::Look);
+        }
+    }
+
+    /// Tells an entry what happened and carries out what is decided.
+    fn send(&mut self, key: &AbsolutePath, event: Event) {
+        let at = now();
+        let Some(tracked) = self.entries.get_mut(key) else { return };
+        let availability = self.authorities.availability(&tracked.entry, at);
+        let context = Context { entry: &tracked.entry, jitter: tracked.jitter, availability: &availability };
+        let (state, actions) = step(std::mem::take(&mut tracked.state), &context, event, at);
+        tracked.state = state;
+        for action in actions {
+            match action {
+                Action::Remember => self.remember(key),
+                Action::WakeAt(wake) => self.entries.set_wake(key, wake),
+                action => self.start(key, action),
+            }
+        }
+        self.orders.update(key, &self.entries);
+    }
+
+    fn remember(&mut self, key: &AbsolutePath) {
+        let Some(tracked) = self.entries.get(key) else { return };
+        if let Err(error) = self.journal.remember(key, &tracked.state.memory) {
+            error!("cannot write the journal: {error}. A restart forgets recent failures and orders");
+        }
+    }
+
+    fn start(&mut self, key: &AbsolutePath, action: Action) {
+        let Some(tracked) = self.entries.get(key) else { return };
+        if !matches!(action, Action::Observe) {
+            let why = tracked.state.finding.as_ref().map_or("", |finding| finding.message.as_str());
+            info!(name = %tracked.entry.name, "{}: {}: {why}", tracked.entry.name, orders::words(&action));
+            self.orders.progress(key, &tracked.entry.name, &action);
+        }
+        let job = Job {
+            executor: self.executor.clone(),
+            reference: EntryRef { name: tracked.entry.name.clone(), digest: tracked.digest.clone() },
+            doors: self.authorities.doors(&tracked.entry),
+            entry: tracked.entry.clone(),
+        };
+        let (messages, key, gate) = (self.messages.clone(), key.clone(), self.entries.gate());
+        tokio::spawn(async move {
+            let observing = matches!(action, Action::Observe);
+            // The semaphore is never closed.
+            let _permit = if observing { gate.acquire().await.ok() } else { None };
+            if let Some((event, news)) = job.run(action).await {
+                let _ = messages.send(Message::Ended { key, event: Box::new(event), news }).await;
+            }
+        });
+    }
+
+    fn note(&mut self, news: Vec<IssuerNews>) {
+        for piece in news {
+            match piece {
+                IssuerNews::Answered { name, skew } => {
+                    if self.authorities.answered(&name, skew) {
+                        self.remember_answer(&name);
+                    }
+                }
+                IssuerNews::Unreachable { name, trouble } => {
+                    warn!("issuer {name}: {trouble}");
+                    self.authorities.unreachable(&name, trouble, now());
+                }
+            }
+        }
+    }
+
+    fn remember_answer(&mut self, name: &IssuerName) {
+        if let Err(error) = self.journal.remember_answer(name) {
+            error!("cannot write the journal: {error}");
+        }
+    }
+
+    fn issuer_back(&mut self, name: &IssuerName) {
+        self.remember_answer(name);
+        for key in self.entries.keys() {
+            self.send(&key, Event::IssuerBack);
+        }
+    }
+
+    fn informed(&mut self, facts: &[IssuerFacts]) {
+        if self.authorities.inform(facts) {
+            for key in self.entries.keys() {
+                self.send(&key, Event::IssuerBack);
+                self.send(&key, Event::Look);
+            }
+        }
+        self.look_at_issuers(now());
+    }
+
+    fn look_at_issuers(&mut self, at: Timestamp) {
+        for (name, look) in self.authorities.due_looks(at) {
+            let (executor, messages) = (self.executor.clone(), self.messages.clone());
+            tokio::spawn(async move {
+                let result = match look {
+                    Look::Health(client) => client.availability().await,
+                    Look::Root { url, fingerprint } => {
+                        bootstrap(&executor, &name, &url, &fingerprint, &messages).await
+                    }
+                };
+                let _ = messages.send(Message::Looked { name, result }).await;
+            });
+        }
+    }
+
+    fn status(&self) -> StatusDocument {
+        let at = now();
+        let manifest = match &self.manifest {
+            Some(facts) => ManifestStatus {
+                path: facts.path.clone(),
+                loaded_at: facts.loaded_at,
+                state: facts.state,
+                error: facts.error.clone(),
+            },
+            None => ManifestStatus {
+                path: self.settings.manifest.to_string(),
+                loaded_at: None,
+                state: ManifestState::Missing,
+                error: Some("the executor has not answered yet".into()),
+            },
+        };
+        StatusDocument {
+            schema: SCHEMA,
+            generated_at: at,
+            daemon: DaemonStatus {
+                running: true,
+                version: Some(env!("CARGO_PKG_VERSION").into()),
+                manifest,
+                issuers: self.authorities.report(),
+                warnings: self.authorities.warnings(),
+            },
+            certificates: self
+                .entries
+                .in_order()
+                .map(|tracked| {
+                    let subject = report::Subject {
+                        entry: &tracked.entry,
+                        warnings: &tracked.warnings,
+                        state: &tracked.state,
+                        jitter: tracked.jitter,
+                        availability: &self.authorities.availability(&tracked.entry, at),
+                    };
+                    report::certificate(&subject, at)
+                })
+                .collect(),
+        }
+    }
+
+    /// Fetches the manifest, now or as soon as the fetch under way is over.
+    fn fetch(&mut self, whole: bool) {
+        if std::mem::replace(&mut self.fetching, true) {
+            self.fetch_again = true;
+            return;
+        }
+        let known = if whole { None } else { self.manifest.as_ref().map(|facts| facts.digest.clone()) };
+        let (executor, messages) = (self.executor.clone(), self.messages.clone());
+        tokio::spawn(async move {
+            let fetched = manifest::fetch(&executor, known.as_deref()).await;
+            let _ = messages.send(Message::Manifest(fetched)).await;
+        });
+    }
+}
+
+/// Fetches a root by its fingerprint and hands it to the executor, which checks it once more.
+async fn bootstrap(
+    executor: &Executor,
+    name: &IssuerName,
+    url: &str,
+    fingerprint: &str,
+    messages: &mpsc::Sender<Message>,
+) -> Result<Health, Trouble> {
+    let root = phoenix_issuers::fetch_root(name, url, fingerprint).await?;
+    match executor.ask(Operation::Trust { issuer: name.clone(), root }).await? {
+        phoenix_protocol::executor::Answer::Issuers { issuers } => {
+            let _ = messages.send(Message::Trusted(issuers)).await;
+            Ok(Health { clock_skew: None, version: None, warnings: Vec::new() })
+        }
+        _ => Err(Trouble::new(
+            phoenix_core::reason::Reason::Internal,
+            "the executor's answer to a root certificate makes no sense",
+        )),
+    }
+}

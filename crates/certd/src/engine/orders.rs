@@ -1,0 +1,254 @@
+//! What operators asked for and how far it has come.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use phoenix_core::lifecycle::{Action, Event, Reach, Request};
+use phoenix_core::name::{AbsolutePath, CertName};
+use phoenix_core::reason::{Reason, RetryClass};
+use phoenix_core::time::Timestamp;
+use phoenix_protocol::control::{
+    EntryResult, ErrorDocument, Outcome, Progress, RenewRequest, SyncRequest, Until,
+};
+use tokio::sync::mpsc;
+
+use super::entries::{Entries, Tracked};
+use super::{Engine, OrderReply};
+use crate::clock::now;
+use crate::report::weightiest;
+
+/// How long an order is waited for unless the request says otherwise.
+const DEFAULT_TIMEOUT: u64 = 300;
+
+/// Orders that someone waits for.
+#[derive(Default)]
+pub(crate) struct Orders(Vec<Waiter>);
+
+struct Waiter {
+    keys: Vec<(AbsolutePath, CertName)>,
+    results: BTreeMap<AbsolutePath, EntryResult>,
+    reach: Reach,
+    deadline: Timestamp,
+    progress: mpsc::UnboundedSender<Progress>,
+}
+
+/// What an action is called in progress lines and in the log.
+pub(super) fn words(action: &Action) -> &'static str {
+    match action {
+        Action::Observe => "looking",
+        Action::Issue => "requesting a certificate",
+        Action::Install(_) => "writing the new pair",
+        Action::Adopt => "taking over the pair that is there",
+        Action::Restore => "putting our own copy back",
+        Action::Deliver => "delivering into the guest",
+        Action::Activate => "running the command",
+        Action::WakeAt(_) | Action::Remember => "waiting",
+    }
+}
+
+fn reach(until: Until) -> Reach {
+    match until {
+        Until::Written => Reach::Written,
+        Until::Delivered => Reach::Delivered,
+        Until::Activated => Reach::Activated,
+        Until::Verified => Reach::Verified,
+    }
+}
+
+/// How an order stands for one entry; none while it is under way.
+fn result(tracked: &Tracked, wanted: Reach) -> Option<EntryResult> {
+    let leaf = tracked.state.seen.as_ref().and_then(|seen| seen.live.leaf.as_ref());
+    let done = |result, error, reason: Option<Reason>| EntryResult {
+        name: tracked.entry.name.to_string(),
+        result,
+        serial: leaf.map(|leaf| leaf.serial.clone()),
+        error,
+        reason: reason.map(|reason| reason.code().to_owned()),
+    };
+    if tracked.state.memory.order.is_none() {
+        let outcome = if wanted == Reach::Written { Outcome::Written } else { Outcome::Unverified };
+        return Some(done(outcome, None, None));
+    }
+    if tracked.entry.paused {
+        let error = format!("{} is paused in the manifest", tracked.entry.name);
+        return Some(done(Outcome::Failed, Some(error), Some(Reason::Paused)));
+    }
+    let (stage, failure) = weightiest(&tracked.state)?;
+    let outcome = match failure.trouble.reason.class() {
+        RetryClass::Waiting => Outcome::Waiting,
+        _ => Outcome::Failed,
+    };
+    let error = format!(
+        "{}: {}. Next attempt at {}",
+        stage.as_str(),
+        failure.trouble.message.trim_end_matches('.'),
+        failure.next_attempt_at
+    );
+    Some(done(outcome, Some(error), Some(failure.trouble.reason)))
+}
+
+impl Orders {
+    /// When the next waiter has waited long enough.
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        self.0.iter().map(|waiter| waiter.deadline).min()
+    }
+
+    /// Tells those who wait for an entry what is being done for it.
+    pub(super) fn progress(&self, key: &AbsolutePath, name: &CertName, action: &Action) {
+        for waiter in self.0.iter().filter(|waiter| waiter.waits_for(key)) {
+            let line = Progress::Stage { name: name.to_string(), message: words(action).to_owned() };
+            let _ = waiter.progress.send(line);
+        }
+    }
+
+    /// An entry changed: whoever waits for it may be done.
+    pub(super) fn update(&mut self, key: &AbsolutePath, entries: &Entries) {
+        let Some(tracked) = entries.get(key) else { return };
+        for waiter in self.0.iter_mut().filter(|waiter| waiter.waits_for(key)) {
+            if let Some(result) = result(tracked, waiter.reach) {
+                waiter.results.insert(key.clone(), result);
+            }
+        }
+        self.finish();
+    }
+
+    /// Ends the waits that have lasted long enough.
+    pub(super) fn expire(&mut self, at: Timestamp, entries: &Entries) {
+        for waiter in self.0.iter_mut().filter(|waiter| waiter.deadline <= at) {
+            waiter.fill(Outcome::Timeout, "not done in time; it goes on in the background", entries);
+        }
+        self.finish();
+    }
+
+    /// Entries that are no longer in the manifest will never be done.
+    pub(super) fn forget_removed(&mut self, entries: &Entries) {
+        for waiter in &mut self.0 {
+            for (key, name) in &waiter.keys {
+                if entries.get(key).is_none() {
+                    let gone = EntryResult {
+                        name: name.to_string(),
+                        result: Outcome::Failed,
+                        serial: None,
+                        error: Some("the entry was removed from the manifest".into()),
+                        reason: Some(Reason::UnknownEntry.code().into()),
+                    };
+                    waiter.results.insert(key.clone(), gone);
+                }
+            }
+        }
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        self.0.retain(|waiter| {
+            if waiter.progress.is_closed() {
+                return false;
+            }
+            let results: Option<Vec<_>> =
+                waiter.keys.iter().map(|(key, _)| waiter.results.get(key).cloned()).collect();
+            let Some(results) = results else { return true };
+            let _ = waiter.progress.send(Progress::End { results });
+            false
+        });
+    }
+}
+
+impl Waiter {
+    fn waits_for(&self, key: &AbsolutePath) -> bool {
+        !self.results.contains_key(key) && self.keys.iter().any(|(wanted, _)| wanted == key)
+    }
+
+    fn fill(&mut self, outcome: Outcome, why: &str, entries: &Entries) {
+        for (key, name) in &self.keys {
+            self.results.entry(key.clone()).or_insert_with(|| {
+                let seen = entries.get(key).and_then(|tracked| tracked.state.seen.as_ref());
+                EntryResult {
+                    name: name.to_string(),
+                    result: outcome,
+                    serial: seen.and_then(|seen| Some(seen.live.leaf.as_ref()?.serial.clone())),
+                    error: (outcome != Outcome::Accepted).then(|| why.to_owned()),
+                    reason: None,
+                }
+            });
+        }
+    }
+}
+
+impl Engine {
+    /// `POST /v1/renew`
+    pub(super) fn renew(&mut self, request: &RenewRequest, reply: OrderReply) {
+        let wish = Request { reissue: true, redeploy: false, urgent: true, reach: reach(request.until) };
+        let all = request.all && request.names.is_empty();
+        self.order(&request.names, all, &wish, request.timeout, request.no_wait, reply);
+    }
+
+    /// `POST /v1/sync`
+    pub(super) fn sync(&mut self, request: &SyncRequest, reply: OrderReply) {
+        let wish =
+            Request { reissue: false, redeploy: request.force, urgent: false, reach: reach(request.until) };
+        self.order(&request.names, request.names.is_empty(), &wish, request.timeout, false, reply);
+    }
+
+    fn order(
+        &mut self,
+        names: &[String],
+        all: bool,
+        wish: &Request,
+        timeout: Option<u64>,
+        no_wait: bool,
+        reply: OrderReply,
+    ) {
+        let keys = match self.chosen(names, all) {
+            Ok(keys) => keys,
+            Err(refusal) => {
+                let _ = reply.send(Err(refusal));
+                return;
+            }
+        };
+        let (progress, lines) = mpsc::unbounded_channel();
+        let timeout = Duration::from_secs(timeout.unwrap_or(DEFAULT_TIMEOUT).clamp(1, 86_400));
+        let mut waiter = Waiter {
+            keys: keys.clone(),
+            results: BTreeMap::new(),
+            reach: wish.reach,
+            deadline: now().plus(timeout),
+            progress,
+        };
+        if no_wait {
+            waiter.fill(Outcome::Accepted, "", &self.entries);
+        }
+        // The waiter is placed after the orders, so that it sees none of what was before them.
+        for (key, _) in &keys {
+            self.send(key, Event::Ordered(wish.clone()));
+        }
+        self.orders.0.push(waiter);
+        self.orders.finish();
+        let _ = reply.send(Ok(lines));
+    }
+
+    fn chosen(&self, names: &[String], all: bool) -> Result<Vec<(AbsolutePath, CertName)>, ErrorDocument> {
+        if all {
+            return Ok(self
+                .entries
+                .in_order()
+                .map(|tracked| (tracked.entry.key_path.clone(), tracked.entry.name.clone()))
+                .collect());
+        }
+        if names.is_empty() {
+            return Err(ErrorDocument {
+                code: "bad-request".into(),
+                message: "name the certificates, or ask for all of them".into(),
+            });
+        }
+        names
+            .iter()
+            .map(|name| match self.entries.find(name) {
+                Some((key, tracked)) => Ok((key.clone(), tracked.entry.name.clone())),
+                None => Err(ErrorDocument {
+                    code: "no-such-name".into(),
+                    message: format!("the manifest in force has no certificate called `{name}`"),
+                }),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,181 @@
+//! Carries actions out: each is a task that ends in an event.
+
+use async_trait::async_trait;
+use phoenix_core::facts::Observation;
+use phoenix_core::lifecycle::{Action, Event, Offer, Stage};
+use phoenix_core::manifest::Entry;
+use phoenix_core::name::IssuerName;
+use phoenix_core::reason::{Reason, Trouble};
+use phoenix_issuers::{Order, TokenMinter, TokenRequest};
+use phoenix_protocol::executor::{Answer, EntryRef, Operation, TokenPurpose};
+
+use crate::authorities::Door;
+use crate::executor::Executor;
+
+/// What an issuer did while a job asked it.
+#[derive(Clone, Debug)]
+pub(crate) enum IssuerNews {
+    /// It answered.
+    Answered {
+        /// Which one.
+        name: IssuerName,
+        /// Its clock minus ours, in seconds.
+        skew: Option<i64>,
+    },
+    /// It could not be reached.
+    Unreachable {
+        /// Which one.
+        name: IssuerName,
+        /// Why.
+        trouble: Trouble,
+    },
+}
+
+/// A piece of work for one entry.
+pub(crate) struct Job {
+    /// The executor.
+    pub executor: Executor,
+    /// The entry, as the executor's manifest in force has it.
+    pub entry: std::sync::Arc<Entry>,
+    /// How the executor is told which entry.
+    pub reference: EntryRef,
+    /// The entry's issuers.
+    pub doors: Vec<Door>,
+}
+
+impl Job {
+    /// Carries `action` out. None: the action is none of the edges' (a timer, the journal).
+    pub(crate) async fn run(self, action: Action) -> Option<(Event, Vec<IssuerNews>)> {
+        let entry = self.reference.clone();
+        let event = match action {
+            Action::WakeAt(_) | Action::Remember => return None,
+            Action::Issue => {
+                let (result, news) = self.issue().await;
+                return Some((Event::Issued(result), news));
+            }
+            Action::Observe => Event::Observed(self.observed(Operation::Observe { entry }).await),
+            Action::Adopt => Event::Adopted(self.observed(Operation::Adopt { entry }).await),
+            Action::Restore => Event::Restored(self.observed(Operation::Restore { entry }).await),
+            Action::Deliver => Event::Delivered(self.done(Operation::Deliver { entry }).await),
+            Action::Activate => {
+                Event::Activated(self.done(Operation::Activate { entries: vec![entry] }).await)
+            }
+            Action::Install(offer) => Event::Installed(self.install(offer).await),
+        };
+        Some((event, Vec::new()))
+    }
+
+    async fn observed(&self, operation: Operation) -> Result<Observation, Trouble> {
+        match self.executor.ask(operation).await? {
+            Answer::Observed(observation) => Ok(*observation),
+            _ => Err(senseless()),
+        }
+    }
+
+    async fn done(&self, operation: Operation) -> Result<Observation, Trouble> {
+        match self.executor.ask(operation).await? {
+            Answer::Done { mut observations } if observations.len() == 1 => {
+                observations.pop().ok_or_else(senseless)
+            }
+            _ => Err(senseless()),
+        }
+    }
+
+    async fn install(&self, offer: Offer) -> Result<(Observation, Vec<String>), Trouble> {
+        let operation = Operation::Install {
+            entry: self.reference.clone(),
+            stage: offer.stage,
+            issuer: offer.issuer,
+            chain: offer.chain,
+        };
+        match self.executor.ask(operation).await? {
+            Answer::Installed { observation, warnings } => Ok((*observation, warnings)),
+            _ => Err(senseless()),
+        }
+    }
+
+    /// Stages a key and asks the issuers in order until one answers with a certificate.
+    async fn issue(&self) -> (Result<Offer, (Stage, Trouble)>, Vec<IssuerNews>) {
+        let mut news = Vec::new();
+        let prepared = self.executor.ask(Operation::Prepare { entry: self.reference.clone() }).await;
+        let (stage, csr_pem) = match prepared {
+            Ok(Answer::Prepared { stage, csr }) => (stage, csr),
+            Ok(_) => return (Err((Stage::Write, senseless())), news),
+            Err(trouble) => return (Err((Stage::Write, trouble)), news),
+        };
+        let order = Order {
+            name: self.entry.name.clone(),
+            common_name: self.entry.common_name.clone(),
+            csr_pem,
+            stage: stage.clone(),
+            usage: self.entry.usage,
+            validity: self.entry.validity,
+        };
+        let mut first = None;
+        for door in &self.doors {
+            match self.ask(door, &order, &mut news).await {
+                Ok(chain) => return (Ok(Offer { stage, issuer: door.name.clone(), chain }), news),
+                Err(trouble) => {
+                    first.get_or_insert(trouble);
+                }
+            }
+        }
+        let trouble = first.unwrap_or_else(|| {
+            Trouble::new(Reason::IssuerNotReady, "no issuer of this entry can be asked: see `status`")
+        });
+        (Err((Stage::Issue, trouble)), news)
+    }
+
+    async fn ask(&self, door: &Door, order: &Order, news: &mut Vec<IssuerNews>) -> Result<String, Trouble> {
+        // The semaphore is never closed.
+        let _permit = door.permits.acquire().await;
+        let minter = Minter { job: self, issuer: door.name.clone() };
+        let name = door.name.clone();
+        match door.client.issue(order, &minter).await {
+            Ok(issued) => {
+                news.push(IssuerNews::Answered { name, skew: issued.clock_skew });
+                Ok(issued.chain_pem)
+            }
+            Err(error) => {
+                let outage = matches!(error.trouble.reason, Reason::CaUnreachable | Reason::WrongRoot);
+                if outage {
+                    news.push(IssuerNews::Unreachable { name, trouble: error.trouble.clone() });
+                } else if error.answered {
+                    news.push(IssuerNews::Answered { name, skew: error.clock_skew });
+                }
+                Err(error.trouble)
+            }
+        }
+    }
+}
+
+fn senseless() -> Trouble {
+    Trouble::new(
+        Reason::Internal,
+        "the executor's answer does not fit the request; install daemon and executor from the same release",
+    )
+}
+
+/// Tokens from the executor for one entry and issuer.
+struct Minter<'a> {
+    job: &'a Job,
+    issuer: IssuerName,
+}
+
+#[async_trait]
+impl TokenMinter for Minter<'_> {
+    async fn mint(&self, request: TokenRequest) -> Result<String, Trouble> {
+        let operation = Operation::Token {
+            entry: self.job.reference.clone(),
+            issuer: self.issuer.clone(),
+            purpose: TokenPurpose::Sign { stage: request.stage },
+            kid: request.kid,
+            encrypted_key: request.encrypted_key,
+            ca_time: request.ca_time,
+        };
+        match self.job.executor.ask(operation).await? {
+            Answer::Token { token, .. } => Ok(token),
+            _ => Err(senseless()),
+        }
+    }
+}

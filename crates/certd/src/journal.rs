@@ -1,0 +1,234 @@
+//! What the daemon remembers across restarts: one append-only file of JSON lines.
+//!
+//! Each line replaces what earlier lines say about the same thing. A line that cannot be read (a torn last line
+//! after a power cut, a damaged sector) is skipped: the executor's ledger is the truth about what was done, so
+//! the worst that a lost line costs is an early retry. The file is written anew when it has grown well beyond
+//! what is alive in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use phoenix_core::lifecycle::Memory;
+use phoenix_core::name::{AbsolutePath, IssuerName};
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+/// Largest journal that is read at start. Ten thousand entries take a tenth of it.
+const MAX_JOURNAL: u64 = 64 * 1024 * 1024;
+/// Longest line; longer ones are damage.
+const MAX_LINE: usize = 256 * 1024;
+/// The file is written anew when it has this many lines more than four for each thing that is alive.
+const SLACK: usize = 1000;
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+enum Line {
+    /// Chosen once for each installation: the spread of renewal times.
+    Seed { seed: u64 },
+    /// What is remembered about an entry.
+    Entry { key_path: AbsolutePath, memory: Memory },
+    /// An issuer that has answered at least once.
+    Answered { issuer: IssuerName },
+}
+
+/// The open journal.
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+    lines: usize,
+    seed: u64,
+    entries: BTreeMap<AbsolutePath, Memory>,
+    answered: BTreeSet<IssuerName>,
+}
+
+impl Journal {
+    /// Opens or makes the journal in `dir`. A damaged one is used as far as it can be read.
+    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        let path = dir.join("journal.jsonl");
+        let mut seed = None;
+        let mut entries = BTreeMap::new();
+        let mut answered = BTreeSet::new();
+        let mut damaged = 0_u32;
+        for line in read_lines(&path)? {
+            match serde_json::from_slice(&line) {
+                Ok(Line::Seed { seed: value }) => seed = Some(value),
+                Ok(Line::Entry { key_path, memory }) => {
+                    entries.insert(key_path, memory);
+                }
+                Ok(Line::Answered { issuer }) => {
+                    answered.insert(issuer);
+                }
+                Err(_) => damaged += 1,
+            }
+        }
+        if damaged > 0 {
+            warn!("{damaged} lines of {} cannot be read and are left out", path.display());
+        }
+        let seed = seed.unwrap_or_else(fresh_seed);
+        let file = File::open("/dev/null")?;
+        let mut journal = Self { path, file, lines: 0, seed, entries, answered };
+        journal.rewrite()?;
+        Ok(journal)
+    }
+
+    /// The seed of the renewal times' spread.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// What is remembered about the entry with this key path.
+    pub(crate) fn recall(&self, key_path: &AbsolutePath) -> Memory {
+        self.entries.get(key_path).cloned().unwrap_or_default()
+    }
+
+    /// The issuer has answered at least once, ever.
+    pub(crate) fn has_answered(&self, issuer: &IssuerName) -> bool {
+        self.answered.contains(issuer)
+    }
+
+    /// Remembers, durably when it returns.
+    pub(crate) fn remember(&mut self, key_path: &AbsolutePath, memory: &Memory) -> io::Result<()> {
+        self.entries.insert(key_path.clone(), memory.clone());
+        self.append(&Line::Entry { key_path: key_path.clone(), memory: memory.clone() })
+    }
+
+    /// Remembers that an issuer exists.
+    pub(crate) fn remember_answer(&mut self, issuer: &IssuerName) -> io::Result<()> {
+        if self.answered.insert(issuer.clone()) {
+            self.append(&Line::Answered { issuer: issuer.clone() })?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, line: &Line) -> io::Result<()> {
+        if self.lines > SLACK + 4 * (self.entries.len() + self.answered.len()) {
+            return self.rewrite();
+        }
+        let mut bytes = serde_json::to_vec(line)?;
+        bytes.push(b'\n');
+        self.file.write_all(&bytes)?;
+        self.lines += 1;
+        self.file.sync_data()
+    }
+
+    /// Writes everything that is alive to a new file and puts it in place of the old one.
+    fn rewrite(&mut self) -> io::Result<()> {
+        let dir = self.path.parent().unwrap_or(Path::new("/"));
+        let mut fresh = tempfile::NamedTempFile::new_in(dir)?;
+        let mut lines = vec![Line::Seed { seed: self.seed }];
+        lines.extend(
+            self.entries
+                .iter()
+                .map(|(key_path, memory)| Line::Entry { key_path: key_path.clone(), memory: memory.clone() }),
+        );
+        lines.extend(self.answered.iter().map(|issuer| Line::Answered { issuer: issuer.clone() }));
+        let mut bytes = Vec::new();
+        for line in &lines {
+            serde_json::to_writer(&mut bytes, line)?;
+            bytes.push(b'\n');
+        }
+        fresh.write_all(&bytes)?;
+        fresh.as_file().sync_all()?;
+        fresh.persist(&self.path)?;
+        File::open(dir)?.sync_all()?;
+        self.file = OpenOptions::new().append(true).mode(0o600).open(&self.path)?;
+        self.lines = lines.len();
+        Ok(())
+    }
+}
+
+fn read_lines(path: &Path) -> io::Result<Vec<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut lines = Vec::new();
+    for line in BufReader::new(file.take(MAX_JOURNAL)).split(b'\n') {
+        let line = line?;
+        if line.len() <= MAX_LINE && !line.is_empty() {
+            lines.push(line);
+        }
+    }
+    Ok(lines)
+}
+
+/// Some number that differs from installation to installation. Nothing secret hangs on it.
+fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use phoenix_core::lifecycle::Stage;
+    use phoenix_core::reason::{Reason, Trouble};
+    use phoenix_core::time::Timestamp;
+
+    use super::*;
+
+    fn failed() -> Memory {
+        let mut memory = Memory::default();
+        let trouble = Trouble::new(Reason::CommandFailed, "exit code 3");
+        memory.fail(Stage::Activate, trouble, None, Timestamp::from_unix(1000));
+        memory
+    }
+
+    fn key(number: u32) -> AbsolutePath {
+        format!("/mnt/{number}/key.pem").parse().unwrap()
+    }
+
+    #[test]
+    fn what_was_remembered_is_recalled_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        let issuer: IssuerName = "phoenix".parse().unwrap();
+        journal.remember(&key(1), &Memory::default()).unwrap();
+        journal.remember(&key(1), &failed()).unwrap();
+        journal.remember_answer(&issuer).unwrap();
+        let seed = journal.seed();
+        drop(journal);
+        let journal = Journal::open(dir.path()).unwrap();
+        assert_eq!(journal.recall(&key(1)), failed());
+        assert_eq!(journal.recall(&key(2)), Memory::default());
+        assert!(journal.has_answered(&issuer));
+        assert_eq!(journal.seed(), seed);
+    }
+
+    #[test]
+    fn damage_costs_no_more_than_the_damaged_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        journal.remember(&key(1), &failed()).unwrap();
+        journal.remember(&key(2), &failed()).unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let text = std::fs::read(&path).unwrap();
+        let whole: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+        for cut in 0..text.len() {
+            std::fs::write(&path, &text[..cut]).unwrap();
+            let journal = Journal::open(dir.path()).unwrap();
+            let kept: Vec<&[u8]> = text[..cut].split(|byte| *byte == b'\n').collect();
+            for (line, number) in [(1, 1), (2, 2)] {
+                let intact = kept.get(line) == whole.get(line);
+                assert_eq!(journal.recall(&key(number)) == failed(), intact, "cut at {cut}");
+            }
+        }
+        std::fs::write(&path, b"\xff\xfe{}\n[]\n").unwrap();
+        assert_eq!(Journal::open(dir.path()).unwrap().recall(&key(1)), Memory::default());
+    }
+
+    #[test]
+    fn the_file_does_not_grow_without_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        for _ in 0..3 * SLACK {
+            journal.remember(&key(1), &failed()).unwrap();
+        }
+        let text = std::fs::read_to_string(dir.path().join("journal.jsonl")).unwrap();
+        assert!(text.lines().count() <= SLACK + 10, "{}", text.lines().count());
+        assert_eq!(journal.recall(&key(1)), failed());
+    }
+}

@@ -1,0 +1,161 @@
+//! The status document's account of one certificate.
+
+use phoenix_core::lifecycle::{
+    Availability, Failure, Phase, Reach, Stage, State, Work, is_own, renew_at, standing,
+};
+use phoenix_core::manifest::Entry;
+use phoenix_core::reason::{Reason, RetryClass};
+use phoenix_core::rules::{self, Pair, TIMELY, USABLE};
+use phoenix_core::schedule::Jitter;
+use phoenix_core::time::Timestamp;
+use phoenix_protocol::control::{CertificateState, CertificateStatus, Deployment, LastError, StageState};
+
+/// What is reported about.
+pub(crate) struct Subject<'a> {
+    /// What the manifest wants.
+    pub entry: &'a Entry,
+    /// Warnings about the entry itself.
+    pub warnings: &'a [String],
+    /// Where it stands.
+    pub state: &'a State,
+    /// Spread of the renewal time.
+    pub jitter: Jitter,
+    /// Whether an issuer can be asked.
+    pub availability: &'a Availability,
+}
+
+/// The account of one certificate at `now`.
+pub(crate) fn certificate(subject: &Subject<'_>, now: Timestamp) -> CertificateStatus {
+    let Subject { entry, state, .. } = subject;
+    let seen = state.seen.as_ref();
+    let leaf = seen.and_then(|seen| {
+        seen.live.leaf.as_ref().or_else(|| {
+            // Without a view of the storage, our own copy tells what lies there.
+            seen.target_trouble.as_ref().and(seen.own.as_ref()).map(|own| &own.leaf)
+        })
+    });
+    let trouble = weightiest(state);
+    let (condition, finding) = condition(subject, now);
+    let next_attempt = trouble.map(|(_, failure)| match subject.availability {
+        Availability::Unavailable { next_look, trouble } if *trouble == failure.trouble => *next_look,
+        _ => failure.next_attempt_at,
+    });
+    CertificateStatus {
+        name: entry.name.to_string(),
+        common_name: entry.common_name.clone(),
+        sans: entry.sans.iter().map(ToString::to_string).collect(),
+        cert_path: entry.cert_path.to_string(),
+        key_path: entry.key_path.to_string(),
+        issuer: entry.issuers.first().map(ToString::to_string).unwrap_or_default(),
+        state: condition,
+        serial: leaf.map(|leaf| leaf.serial.clone()),
+        fingerprint_sha256: leaf.map(|leaf| leaf.fingerprint.clone()),
+        not_before: leaf.map(|leaf| leaf.not_before),
+        not_after: leaf.map(|leaf| leaf.not_after),
+        renew_at: seen.and_then(|seen| renew_at(entry, subject.jitter, seen)),
+        deployment: deployment(subject),
+        served: None,
+        reason: finding.map(|reason| reason.code().to_owned()),
+        warnings: subject.warnings.iter().chain(&state.memory.warnings).cloned().collect(),
+        attempts: trouble.map_or(0, |(_, failure)| failure.attempts),
+        next_attempt_at: next_attempt,
+        last_error: trouble.map(|(stage, failure)| LastError {
+            stage: stage.as_str().to_owned(),
+            message: failure.trouble.message.clone(),
+            at: failure.at,
+        }),
+    }
+}
+
+/// The failure that matters most: what is blocked before what is retried before what waits.
+pub(crate) fn weightiest(state: &State) -> Option<(Stage, &Failure)> {
+    let weight = |failure: &Failure| match failure.trouble.reason.class() {
+        RetryClass::Blocked => 0,
+        RetryClass::Transport | RetryClass::CaFault | RetryClass::LocalIo | RetryClass::Command => 1,
+        RetryClass::Waiting => 2,
+    };
+    let failures = state.memory.failures.iter().map(|(stage, failure)| (*stage, failure));
+    failures.min_by_key(|(stage, failure)| (weight(failure), *stage))
+}
+
+fn condition(subject: &Subject<'_>, now: Timestamp) -> (CertificateState, Option<Reason>) {
+    use CertificateState as C;
+    let Subject { entry, state, .. } = subject;
+    let failure = weightiest(state).map(|(_, failure)| failure.trouble.reason);
+    if let Some(seen) = &state.seen {
+        let live = Pair::live(entry, &seen.live, None, now);
+        let problem = rules::first(&[USABLE], &live).map(|finding| finding.reason);
+        match problem {
+            // What cannot be looked at is neither missing nor invalid.
+            Some(_) if seen.target_trouble.is_some() => {}
+            Some(Reason::Expired) => return (C::Expired, failure.or(problem)),
+            Some(Reason::Missing) => return (C::Missing, failure.or(problem)),
+            Some(_) => return (C::Invalid, problem),
+            None => {}
+        }
+    }
+    if entry.paused {
+        return (C::Paused, Some(Reason::Paused));
+    }
+    if let Some(reason) = failure {
+        let state = match reason.class() {
+            RetryClass::Blocked => C::Blocked,
+            RetryClass::Waiting => C::Waiting,
+            _ => C::Retrying,
+        };
+        return (state, Some(reason));
+    }
+    let finding = state.finding.as_ref().map(|finding| finding.reason);
+    let Some(seen) = &state.seen else { return (C::Waiting, None) };
+    let standing = standing(entry, seen, &state.memory);
+    if standing.written && !standing.reached(Reach::Verified) && state.memory.hold.is_some() {
+        return (C::Waiting, Some(Reason::Held));
+    }
+    if let Phase::Working { work, .. } = state.phase {
+        match work {
+            Work::Issue | Work::Install | Work::Adopt | Work::Restore => return (C::Issuing, finding),
+            Work::Deliver | Work::Activate => return (C::Deploying, finding),
+            Work::Observe => {}
+        }
+    }
+    if standing.written && !standing.reached(Reach::Verified) {
+        return (C::Deploying, finding);
+    }
+    let renewal = renew_at(entry, subject.jitter, seen);
+    let due = rules::first(&[TIMELY], &Pair::live(entry, &seen.live, renewal, now));
+    if due.is_some() || state.memory.reissue {
+        return (C::Due, due.map(|due| due.reason).or(Some(Reason::Forced)));
+    }
+    (C::Ok, None)
+}
+
+fn deployment(subject: &Subject<'_>) -> Deployment {
+    let Subject { entry, state, .. } = subject;
+    let Some(seen) = &state.seen else {
+        return Deployment {
+            written: StageState::Unknown,
+            delivered: StageState::Unknown,
+            activated: StageState::Unknown,
+            verified: StageState::None,
+        };
+    };
+    let failed = |stages: &[Stage]| stages.iter().any(|stage| state.memory.failures.contains_key(stage));
+    let stage = |done: bool, stages: &[Stage]| match done {
+        true => StageState::Done,
+        false if failed(stages) => StageState::Failed,
+        false => StageState::Pending,
+    };
+    let standing = standing(entry, seen, &state.memory);
+    let written = seen.own.as_ref().is_some_and(|own| is_own(seen, own));
+    let deliver_stages: &[Stage] = if phoenix_core::lifecycle::delivered_by_command(entry) {
+        &[Stage::Deliver, Stage::Activate]
+    } else {
+        &[Stage::Deliver]
+    };
+    Deployment {
+        written: stage(written, &[Stage::Issue, Stage::Write]),
+        delivered: standing.delivered.map_or(StageState::None, |done| stage(done, deliver_stages)),
+        activated: standing.activated.map_or(StageState::None, |done| stage(done, &[Stage::Activate])),
+        verified: StageState::None,
+    }
+}

@@ -1,0 +1,148 @@
+//! From the command line to a running daemon.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use phoenix_core::settings::{Schedule, Settings};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info};
+
+use crate::engine::{Engine, Message};
+use crate::executor::{Access, Executor, Launcher};
+use crate::journal::Journal;
+use crate::options::{Command, Options};
+use crate::{configuration, control, service, validate, watch};
+
+/// Messages that may wait for the engine.
+const INBOX: usize = 256;
+
+/// Runs the program to its end.
+pub fn run(options: &Options) -> ExitCode {
+    let result = match options.command {
+        Some(Command::Validate) => validate::validate(options),
+        None => daemon(options).map(|()| true),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("phoenix-certd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn daemon(options: &Options) -> Result<()> {
+    service::start_logging(options.log);
+    let settings = configuration::load(options)?;
+    let sweep = Schedule::parse(&settings.renewal.sweep)
+        .with_context(|| format!("cannot understand sweep = \"{}\"", settings.renewal.sweep))?;
+    if rustix::process::geteuid().is_root() && !options.allow_root {
+        bail!(
+            "this daemon needs no privileges and does not run as root: use its systemd unit, or say \
+             --allow-root"
+        );
+    }
+    // The only failure means that a provider is installed already, which is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let access = if options.standalone {
+        Access::Child(Launcher::new(options, &settings)?)
+    } else {
+        Access::Socket(settings.executor.socket.as_path().to_path_buf())
+    };
+    make_state_dir(settings.state_dir.as_path())?;
+    let _lock = lock(settings.state_dir.as_path())?;
+    let journal = Journal::open(settings.state_dir.as_path())
+        .with_context(|| format!("cannot use the journal in {}", settings.state_dir))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(serve(settings, sweep, access, journal))
+}
+
+fn make_state_dir(dir: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("cannot make the state directory {}", dir.display()))
+}
+
+/// One daemon for each state directory.
+fn lock(dir: &Path) -> Result<std::fs::File> {
+    let path = dir.join("lock");
+    let file = std::fs::File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            bail!("another daemon uses the state directory {}", dir.display())
+        }
+        Err(std::fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+async fn serve(settings: Settings, sweep: Schedule, access: Access, journal: Journal) -> Result<()> {
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let listener = control::listen(settings.control_socket.as_path()).await?;
+    let (messages, inbox) = mpsc::channel(INBOX);
+    let (up, mut ups) = mpsc::channel(1);
+    let (executor, connection) = Executor::start(access, up, stop.clone());
+    tasks.spawn(connection);
+    let told = messages.clone();
+    tasks.spawn(async move {
+        while ups.recv().await.is_some() {
+            let _ = told.send(Message::ExecutorUp).await;
+        }
+    });
+    tasks.spawn(watch::watch(settings.manifest.as_path().to_path_buf(), messages.clone(), stop.clone()));
+    tasks.spawn(service::feed_watchdog(stop.clone()));
+    tasks.spawn(control::serve(listener, messages.clone(), stop.clone()));
+    let socket = settings.control_socket.clone();
+    let engine = Engine::new(settings, sweep, executor, journal, messages.clone());
+    let mut engine = tasks.spawn(engine.run(inbox, stop.clone()));
+    service::tell(&[NotifyState::Ready]);
+    info!("phoenix-certd {} is up", env!("CARGO_PKG_VERSION"));
+
+    let outcome = until_told(&messages, &mut engine).await;
+    service::tell(&[NotifyState::Stopping]);
+    stop.cancel();
+    drop(messages);
+    tasks.close();
+    tasks.wait().await;
+    let _ = std::fs::remove_file(socket.as_path());
+    outcome
+}
+
+/// Waits for a signal that ends the daemon. `SIGHUP` makes it look at the manifest.
+async fn until_told(
+    messages: &mpsc::Sender<Message>,
+    engine: &mut tokio::task::JoinHandle<()>,
+) -> Result<()> {
+    let mut end = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot wait for signals")?;
+    loop {
+        tokio::select! {
+            _ = end.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {
+                let _ = messages.send(Message::Hint).await;
+            }
+            ended = &mut *engine => {
+                error!("the engine ended by itself");
+                return ended.context("the engine failed");
+            }
+        }
+    }
+}
