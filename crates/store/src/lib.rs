@@ -11,21 +11,53 @@
 //!
 //! | module | duty |
 //! |---|---|
-//! | [`store`], [`entry`] | the public handles |
-//! | [`lock`], [`state`] | one executor per state directory; durable small files in it |
-//! | [`roots`], [`worker`] | which root a path is in, is it there, and one thread with a deadline per root |
-//! | [`walk`], [`disk`], [`fault`] | directories without symlinks; every disk-changing system call |
-//! | [`target`], [`owner`], [`survey`] | what is to be written where, as whom; what is there now |
-//! | [`intent`], [`commit`], [`recovery`] | the commit |
-//! | [`generations`], [`stages`], [`ledger`] | the executor's own records of an entry |
-//! | [`proof`] | is a target writable |
-//! | [`errno`] | system errors as sentences for the operator |
+//! | `store`, `entry` | the public handles |
+//! | `lock`, `state` | one executor per state directory; durable small files in it |
+//! | `roots`, `worker` | which root a path is in, is it there; one thread with a deadline per root |
+//! | `walk`, `disk`, `fault` | directories without symlinks; every disk-changing system call |
+//! | `target`, `owner`, `survey` | what is to be written where, as whom; what is there now |
+//! | `proof` | is a target writable |
+//! | `install`, `intent`, `commit`, `recovery` | what is installed, put back or adopted, and how that survives |
+//! | `parts`, `generations`, `stages`, `ledger` | the executor's own records of an entry |
+//! | `errno` | system errors as sentences for the operator |
+//!
+//! State of one entry, below `entries/SHA-256 of its key path/`: `ledger.json`, `staged/ID/`, `generations/N/`
+//! (`key.pem`, `cert.pem`, `chain.pem`, `ca.pem`, `meta.json`), and while something is unfinished `intent/` (the
+//! same files and `intent.json`) or `probe.json`. Names that begin with `.new-` or `.old-` are being made or
+//! removed.
 
-pub mod disk;
-pub mod entry;
-pub mod errno;
-pub mod fault;
-pub mod lock;
-pub mod pair;
-pub mod state;
-pub mod store;
+mod commit;
+mod disk;
+mod entry;
+mod errno;
+mod fault;
+mod generations;
+mod install;
+mod intent;
+mod ledger;
+mod lock;
+mod owner;
+mod pair;
+mod parts;
+mod proof;
+mod recovery;
+mod roots;
+mod stages;
+mod state;
+mod store;
+mod survey;
+mod target;
+mod token;
+mod walk;
+mod worker;
+
+pub use entry::EntryStore;
+pub use fault::{Deed, Faults, NoFaults};
+pub use generations::Generation;
+pub use lock::{OpenError, StateLock};
+pub use pair::{LiveContent, LiveFile, LiveFiles, NewPair, sha256_hex};
+pub use recovery::Recovered;
+pub use stages::{StageId, Staged};
+pub use state::StateDir;
+pub use store::{Options, Store};
+pub use token::{NotAToken, Token};

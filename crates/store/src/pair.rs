@@ -30,6 +30,7 @@ impl fmt::Debug for NewPair {
 }
 
 /// A file at a live path as it was found.
+#[derive(Clone)]
 pub enum LiveFile {
     /// There is no such file.
     Missing,
@@ -43,6 +44,7 @@ pub enum LiveFile {
 }
 
 /// Content and attributes of a regular file.
+#[derive(Clone)]
 pub struct LiveContent {
     /// The whole content. May be a private key.
     pub bytes: Zeroizing<Vec<u8>>,

@@ -1,0 +1,154 @@
+//! One entry of the manifest: its live files and its records.
+
+use std::sync::Arc;
+
+use phoenix_core::facts::{Baseline, Ledger};
+use phoenix_core::reason::{Reason, Trouble};
+use phoenix_core::time::Timestamp;
+
+use crate::generations::{self, Generation};
+use crate::pair::{LiveFiles, NewPair};
+use crate::stages::{self, StageId, Staged};
+use crate::state::StateDir;
+use crate::store::Inner;
+use crate::target::{self, Target};
+use crate::{install, ledger, proof, survey};
+
+/// Handle of one entry. What touches the live paths runs on the worker of their target root, within the
+/// store's deadline, and finishes an interrupted installation of the entry first. A call that exceeds the
+/// deadline answers `storage-hangs`; an installation that had begun then still finishes, or is undone, when the
+/// file system answers again.
+#[derive(Clone, Debug)]
+pub struct EntryStore {
+    inner: Arc<Inner>,
+    target: Target,
+    name: String,
+}
+
+impl EntryStore {
+    pub(crate) fn new(inner: Arc<Inner>, target: Target) -> Self {
+        let name = target::state_name(&target.key_path);
+        Self { inner, target, name }
+    }
+
+    /// Proves that every live path can be written: owner resolved, missing directories made, and a temporary
+    /// file created, given away, made durable, renamed and removed. Gives the owner and mode that the manifest
+    /// asks for.
+    pub fn prove(&self) -> Result<Baseline, Trouble> {
+        let target = self.target.clone();
+        self.inner.on_target(&self.target, move |bench| proof::prove(bench, &target))
+    }
+
+    /// Reads the live files: regular files of at most 256 KiB, never waiting for a FIFO or a device. The error
+    /// says why nothing can be read there now.
+    pub fn read_live(&self) -> Result<LiveFiles, Trouble> {
+        let target = self.target.clone();
+        self.inner.on_target(&self.target, move |bench| {
+            survey::survey(bench.roots, &target).map(survey::live_files)
+        })
+    }
+
+    /// Puts a new pair on the live paths and records it as the newest generation.
+    pub fn install(&self, pair: NewPair) -> Result<Generation, Trouble> {
+        let target = self.target.clone();
+        self.inner.on_target(&self.target, move |bench| install::install(bench, &target, &pair))?;
+        self.recorded()
+    }
+
+    /// Puts the newest generation back on the live paths, with the owner and mode that the manifest asks for,
+    /// or those that a command or an adopted pair had settled on. Files that are right are not touched.
+    pub fn restore(&self) -> Result<(), Trouble> {
+        let target = self.target.clone();
+        self.inner.on_target(&self.target, move |bench| install::restore(bench, &target))
+    }
+
+    /// Installs the generation before the newest one as a new generation. `at` is the present time.
+    pub fn rollback(&self, at: Timestamp) -> Result<Generation, Trouble> {
+        let previous = self.previous()?.ok_or_else(|| self.nothing("no earlier pair to go back to"))?;
+        let parts = previous.parts()?;
+        self.install(NewPair {
+            key_pem: parts.key,
+            cert_pem: parts.cert,
+            chain_pem: parts.chain,
+            roots_pem: parts.ca,
+            leaf: previous.leaf().clone(),
+            at,
+        })
+    }
+
+    /// Records a pair that is on the live paths already, without touching them. `live` is where it was read
+    /// from: its owner and mode are not drift from now on.
+    pub fn adopt(&self, pair: &NewPair, live: &LiveFiles) -> Result<Generation, Trouble> {
+        let baseline = live.baseline().ok_or_else(|| self.nothing("no pair on the live paths to take over"))?;
+        let locks = self.inner.locks(&self.name);
+        let records = locks.records();
+        install::adopt(&self.inner.entry_dir(&self.name)?, pair, live, baseline)?;
+        drop(records);
+        self.recorded()
+    }
+
+    /// The newest generation: the executor's own copy of what it installed or adopted last.
+    pub fn current(&self) -> Result<Option<Generation>, Trouble> {
+        self.generation(0)
+    }
+
+    /// The generation before it.
+    pub fn previous(&self) -> Result<Option<Generation>, Trouble> {
+        self.generation(1)
+    }
+
+    /// Stores a new key durably until its certificate comes. `meta` is the caller's.
+    pub fn stage_key(&self, key_pem: &[u8], meta: &serde_json::Value) -> Result<StageId, Trouble> {
+        stages::stage(&self.inner.entry_dir(&self.name)?, key_pem, meta)
+    }
+
+    /// The staged key of this id; none when there is none.
+    pub fn staged(&self, id: &StageId) -> Result<Option<Staged>, Trouble> {
+        self.existing()?.map_or(Ok(None), |entry| stages::load(&entry, id))
+    }
+
+    /// Removes all staged keys but `keep`.
+    pub fn drop_stages(&self, keep: Option<&StageId>) -> Result<(), Trouble> {
+        self.existing()?.map_or(Ok(()), |entry| stages::drop_all(&entry, keep))
+    }
+
+    /// What was done for the entry.
+    pub fn ledger(&self) -> Result<Ledger, Trouble> {
+        let locks = self.inner.locks(&self.name);
+        let _records = locks.records();
+        let Some(entry) = self.existing()? else { return Ok(Ledger::default()) };
+        let newest = generations::load(&entry, 0, false)?;
+        Ok(ledger::read(&entry, newest.as_ref())?.ledger)
+    }
+
+    /// Changes the ledger durably and gives the new one.
+    pub fn update_ledger(&self, change: impl FnOnce(&mut Ledger)) -> Result<Ledger, Trouble> {
+        let locks = self.inner.locks(&self.name);
+        let _records = locks.records();
+        let entry = self.inner.entry_dir(&self.name)?;
+        let newest = generations::load(&entry, 0, false)?;
+        let mut book = ledger::read(&entry, newest.as_ref())?;
+        change(&mut book.ledger);
+        ledger::write(&entry, &book)?;
+        Ok(book.ledger)
+    }
+
+    fn existing(&self) -> Result<Option<StateDir>, Trouble> {
+        self.inner.existing_entry_dir(&self.name)
+    }
+
+    fn generation(&self, back: usize) -> Result<Option<Generation>, Trouble> {
+        let locks = self.inner.locks(&self.name);
+        let _records = locks.records();
+        let combined = self.target.combined();
+        self.existing()?.map_or(Ok(None), |entry| generations::load(&entry, back, combined))
+    }
+
+    fn recorded(&self) -> Result<Generation, Trouble> {
+        self.current()?.ok_or_else(|| self.nothing("no record of the pair just installed"))
+    }
+
+    fn nothing(&self, what: &str) -> Trouble {
+        Trouble::new(Reason::Missing, format!("there is {what} for `{}`", self.target.key_path))
+    }
+}

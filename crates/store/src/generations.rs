@@ -1,0 +1,155 @@
+//! The last two pairs of an entry, in the executor's own state.
+
+use phoenix_core::facts::{LeafFacts, OwnCopy};
+use phoenix_core::reason::Trouble;
+use phoenix_core::time::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::pair::{LiveFile, LiveFiles};
+use crate::parts::{Meta, Parts, damaged};
+use crate::state::StateDir;
+
+const GENERATIONS: &str = "generations";
+/// The present pair and the one before it.
+const KEPT: usize = 2;
+
+/// A pair that was installed or adopted.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    number: u64,
+    meta: Meta,
+    dir: StateDir,
+    home: StateDir,
+    combined: bool,
+}
+
+impl Generation {
+    /// Counts the installations and adoptions of the entry.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Facts of the leaf.
+    pub fn leaf(&self) -> &LeafFacts {
+        &self.meta.leaf
+    }
+
+    /// Taken over from files that were there before us.
+    pub fn adopted(&self) -> bool {
+        self.meta.adopted
+    }
+
+    /// When it was installed or adopted.
+    pub fn installed_at(&self) -> Timestamp {
+        self.meta.installed_at
+    }
+
+    pub(crate) fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The facts for an observation. `trusted` is what the caller found about the chain.
+    pub fn own_copy(&self, trusted: Option<bool>) -> OwnCopy {
+        let sums = &self.meta.sums;
+        let (cert, key) =
+            if self.combined { (&sums.pair, &sums.pair) } else { (&sums.cert, &sums.key) };
+        OwnCopy {
+            leaf: self.meta.leaf.clone(),
+            trusted,
+            cert_sha256: cert.clone(),
+            key_sha256: key.clone(),
+            adopted: self.meta.adopted,
+            installed_at: self.meta.installed_at,
+        }
+    }
+
+    /// A companion file (`chain_path`, `ca_path`) is missing or is not the one that belongs to this pair.
+    pub fn companions_differ(&self, live: &LiveFiles) -> bool {
+        let differs = |file: Option<&LiveFile>, sum: Option<&str>| match (file, sum) {
+            (Some(LiveFile::Present(found)), Some(sum)) => found.sha256 != sum,
+            (Some(_), Some(_)) => true,
+            (_, None) | (None, _) => false,
+        };
+        differs(live.chain.as_ref(), Some(&self.meta.sums.chain))
+            || differs(live.ca.as_ref(), self.meta.sums.ca.as_deref())
+    }
+
+    /// Leaf and intermediates, PEM.
+    pub fn cert_pem(&self) -> Result<Vec<u8>, Trouble> {
+        Ok(self.parts()?.cert)
+    }
+
+    /// Intermediates alone, PEM.
+    pub fn chain_pem(&self) -> Result<Vec<u8>, Trouble> {
+        Ok(self.parts()?.chain)
+    }
+
+    /// Roots bundle, PEM, when there was one.
+    pub fn roots_pem(&self) -> Result<Option<Vec<u8>>, Trouble> {
+        Ok(self.parts()?.ca)
+    }
+
+    /// Private key, PEM.
+    pub fn key_pem(&self) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+        Ok(self.parts()?.key)
+    }
+
+    /// Everything. A damaged copy is set aside, so that the next look does not find it any more.
+    pub(crate) fn parts(&self) -> Result<Parts, Trouble> {
+        Parts::read(&self.dir, &self.meta.sums)?.ok_or_else(|| {
+            self.home.set_aside(&self.number.to_string());
+            damaged(&self.dir)
+        })
+    }
+}
+
+/// Numbers of the generations of an entry, in order.
+fn numbers(home: &StateDir) -> Result<Vec<u64>, Trouble> {
+    let mut numbers: Vec<u64> = home.names()?.iter().filter_map(|name| name.parse().ok()).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// The generation that is `back` before the newest; none when there is none, or it is damaged.
+pub(crate) fn load(entry: &StateDir, back: usize, combined: bool) -> Result<Option<Generation>, Trouble> {
+    let Some(home) = entry.existing(GENERATIONS)? else { return Ok(None) };
+    let Some(number) = numbers(&home)?.into_iter().rev().nth(back) else { return Ok(None) };
+    let name = number.to_string();
+    let Some(dir) = home.existing(&name)? else { return Ok(None) };
+    let Some(meta) = Parts::read_meta(&dir)? else {
+        tracing::warn!(path = %dir.path().display(), "a generation without its record is set aside");
+        home.set_aside(&name);
+        return Ok(None);
+    };
+    Ok(Some(Generation { number, meta, dir, home, combined }))
+}
+
+/// Makes the directory `name` of an entry its newest generation. This rename is what ends a commit.
+pub(crate) fn record(entry: &StateDir, name: &str) -> Result<(), Trouble> {
+    let home = entry.subdir(GENERATIONS)?;
+    let next = numbers(&home)?.last().map_or(1, |last| last.saturating_add(1)).to_string();
+    entry.disk().rename((entry.dir(), name), (home.dir(), &next))?;
+    for dir in [&home, entry] {
+        // The rename has happened: should a power cut undo it, recovery repeats the commit.
+        if let Err(failure) = dir.disk().sync_dir(dir.dir()) {
+            tracing::warn!("{failure}");
+        }
+    }
+    prune(&home);
+    Ok(())
+}
+
+/// Removes all but the last two. What cannot be removed now is removed after the next commit.
+fn prune(home: &StateDir) {
+    let removed = numbers(home).and_then(|numbers| {
+        numbers.iter().rev().skip(KEPT).try_for_each(|number| home.remove_tree(&number.to_string()))
+    });
+    if let Err(trouble) = removed {
+        tracing::warn!("old generations stay: {trouble}");
+    }
+}
+
+/// Removes what an interrupted removal left.
+pub(crate) fn sweep(entry: &StateDir) -> Result<(), Trouble> {
+    entry.existing(GENERATIONS)?.map_or(Ok(()), |home| home.sweep())
+}

@@ -1,0 +1,126 @@
+//! What a commit consists of: a new pair, the own copy put back, or a pair that is there already.
+
+use phoenix_core::facts::Baseline;
+use phoenix_core::reason::{Reason, Trouble};
+
+use crate::commit::Bench;
+use crate::generations::{self, Generation};
+use crate::intent::{Intent, Kind, PlannedFile};
+use crate::ledger::{self, Book};
+use crate::pair::{LiveFile, LiveFiles, NewPair};
+use crate::parts::{Meta, Parts};
+use crate::state::{NEW, StateDir};
+use crate::survey::{self, Seen};
+use crate::target::{Role, Target};
+use crate::token::Token;
+
+/// Commits a new pair with the owner and mode that the manifest asks for.
+pub(crate) fn install(bench: Bench<'_>, target: &Target, pair: &NewPair) -> Result<(), Trouble> {
+    let seen = survey::unobstructed(bench.roots, target)?;
+    let wanted = survey::wanted(&seen)?;
+    let parts = Parts::of(pair);
+    let meta = meta(pair, &parts, false, (wanted.clone(), wanted.clone()));
+    let plan = plan(seen, &meta, &wanted);
+    let intent = intent(target, Kind::Install, &plan, (wanted.clone(), wanted))?;
+    bench.commit(&intent, &parts, &meta, &plan.old)
+}
+
+/// Commits the newest generation again. Nothing is written when everything is right.
+pub(crate) fn restore(bench: Bench<'_>, target: &Target) -> Result<(), Trouble> {
+    let own = generations::load(bench.entry, 0, target.combined())?.ok_or_else(|| {
+        Trouble::new(Reason::Missing, format!("there is no copy of our own of `{}` to put back", target.key_path))
+    })?;
+    let book = ledger::read(bench.entry, Some(&own))?;
+    let parts = own.parts()?;
+    let seen = survey::unobstructed(bench.roots, target)?;
+    let (wanted, baseline) = access(target, &own, &book, survey::wanted(&seen))?;
+    let plan = plan(seen, own.meta(), &baseline);
+    if plan.files.is_empty() {
+        return Ok(());
+    }
+    let intent = intent(target, Kind::Restore, &plan, (wanted, baseline))?;
+    bench.commit(&intent, &parts, own.meta(), &plan.old)
+}
+
+/// Records a pair that is on the live paths.
+pub(crate) fn adopt(
+    entry: &StateDir,
+    pair: &NewPair,
+    live: &LiveFiles,
+    baseline: Baseline,
+) -> Result<(), Trouble> {
+    let wanted = live.wanted.clone().unwrap_or_else(|_| baseline.clone());
+    let parts = Parts::of(pair);
+    let meta = meta(pair, &parts, true, (wanted, baseline));
+    let temp = format!("{NEW}{}", Token::random()?);
+    let done = entry
+        .subdir(&temp)
+        .and_then(|dir| parts.write(&dir, &meta))
+        .and_then(|()| generations::record(entry, &temp));
+    if done.is_err() {
+        entry.try_remove(&temp);
+    }
+    done
+}
+
+/// What is asked for, and what the files get: what a command or an adopted pair settled on counts as long as
+/// the manifest asks for the same as when the files were last written.
+fn access(
+    target: &Target,
+    own: &Generation,
+    book: &Book,
+    wanted: Result<Baseline, Trouble>,
+) -> Result<(Baseline, Baseline), Trouble> {
+    let settled = book.ledger.baseline.clone();
+    let wanted = match (wanted, &settled) {
+        (Ok(wanted), _) => wanted,
+        (Err(_), Some(settled)) => return Ok((settled.clone(), settled.clone())),
+        (Err(trouble), None) => return Err(trouble),
+    };
+    let keeps = (target.has_command || own.adopted()) && book.wanted.as_ref() == Some(&wanted);
+    let baseline = settled.filter(|_| keeps).unwrap_or_else(|| wanted.clone());
+    Ok((wanted, baseline))
+}
+
+/// Files to write, and what they replace.
+struct Plan {
+    files: Vec<PlannedFile>,
+    old: Vec<LiveFile>,
+}
+
+/// Leaves out what is right already: a roots bundle that entries share is not rewritten by each.
+fn plan(seen: Vec<Seen>, meta: &Meta, access: &Baseline) -> Plan {
+    let mut plan = Plan { files: Vec::new(), old: Vec::new() };
+    for Seen { file, live, ids, .. } in seen {
+        let Some(sum) = meta.sums.of(file.role) else { continue };
+        let (uid, gid, mode) = match file.role {
+            Role::Key | Role::Pair => access.key,
+            Role::Cert => access.cert,
+            Role::Chain | Role::Ca => {
+                let (uid, gid) = ids.unwrap_or((access.cert.0, access.cert.1));
+                (uid, gid, file.mode)
+            }
+        };
+        let right = matches!(&live, LiveFile::Present(found)
+            if found.sha256 == sum && (found.uid, found.gid, found.mode) == (uid, gid, mode));
+        if !right {
+            plan.files.push(PlannedFile { role: file.role, path: file.path, uid, gid, mode });
+            plan.old.push(live);
+        }
+    }
+    plan
+}
+
+fn intent(
+    target: &Target,
+    kind: Kind,
+    plan: &Plan,
+    (wanted, baseline): (Baseline, Baseline),
+) -> Result<Intent, Trouble> {
+    let (token, key_path) = (Token::random()?, target.key_path.clone());
+    Ok(Intent { token, kind, key_path, files: plan.files.clone(), wanted, baseline })
+}
+
+fn meta(pair: &NewPair, parts: &Parts, adopted: bool, (wanted, baseline): (Baseline, Baseline)) -> Meta {
+    Meta { leaf: pair.leaf.clone(), adopted, installed_at: pair.at, sums: parts.sums(), wanted, baseline }
+}

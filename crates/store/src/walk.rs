@@ -1,0 +1,79 @@
+//! The way from a target root to a directory, one component at a time.
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use crate::disk::{Attributes, Dir, Disk};
+use crate::errno::{Attempt, Failure};
+
+/// First id of the range that Proxmox maps into unprivileged containers (`root:100000:65536` in
+/// subuid(5)).
+pub(crate) const FIRST_MAPPED: u32 = 100_000;
+
+/// How far a walk came.
+#[derive(Debug)]
+pub(crate) struct Walked {
+    /// The deepest directory that exists.
+    pub(crate) dir: Dir,
+    /// Its owner and mode.
+    pub(crate) attributes: Attributes,
+    /// Components below it that do not exist.
+    pub(crate) missing: Vec<String>,
+    /// User id of the deepest directory on the way that belongs to a mapped id.
+    pub(crate) mapped: Option<u32>,
+}
+
+impl Walked {
+    /// The directory itself, when all of it exists.
+    pub(crate) fn complete(&self) -> Option<&Dir> {
+        self.missing.is_empty().then_some(&self.dir)
+    }
+}
+
+/// Walks from `root` down `components`. Stops at the first one that does not exist; a symlink or a file on the
+/// way is a failure that names it.
+pub(crate) fn walk(root: Dir, components: &[&str]) -> Result<Walked, Failure> {
+    let attributes = root.attributes()?;
+    let mut walked =
+        Walked { dir: root, attributes, missing: Vec::new(), mapped: mapped(attributes.uid) };
+    for (index, name) in components.iter().enumerate() {
+        let Some(next) = walked.dir.enter(name).map_err(|failure| blame(&walked.dir, name, failure))? else {
+            walked.missing = components.iter().skip(index).map(|name| (*name).to_owned()).collect();
+            break;
+        };
+        walked.attributes = next.attributes()?;
+        walked.mapped = mapped(walked.attributes.uid).or(walked.mapped);
+        walked.dir = next;
+    }
+    Ok(walked)
+}
+
+fn mapped(uid: u32) -> Option<u32> {
+    (uid >= FIRST_MAPPED).then_some(uid)
+}
+
+/// The kernel says ENOTDIR for a link to a file where a directory is asked for: say what it is.
+fn blame(dir: &Dir, name: &str, failure: Failure) -> Failure {
+    let link = failure.errno == Errno::NOTDIR
+        && matches!(dir.look(name), Ok(Some(found)) if found.kind == FileType::Symlink);
+    if link { Failure { errno: Errno::LOOP, ..failure } } else { failure }
+}
+
+/// Makes what is missing: mode 0755, owner of the nearest directory that exists. Each one is made under the
+/// name `temp` and appears complete.
+pub(crate) fn create_missing(disk: &Disk, walked: Walked, temp: &str) -> Result<Dir, Failure> {
+    let Attributes { uid, gid, .. } = walked.attributes;
+    let mut dir = walked.dir;
+    for name in &walked.missing {
+        let fresh = disk.make_private_dir(&dir, temp)?;
+        disk.dress_dir(&fresh, uid, gid, 0o755)?;
+        if !disk.rename_new(&dir, temp, name)? {
+            disk.remove(&dir, temp)?;
+        }
+        disk.sync_dir(&dir)?;
+        dir = dir
+            .enter(name)?
+            .ok_or_else(|| Failure::new(Attempt::Enter, &dir.join(name), Errno::NOENT))?;
+    }
+    Ok(dir)
+}

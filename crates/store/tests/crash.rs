@@ -1,0 +1,106 @@
+//! The process dies before every single disk-changing system call; what is found after recovery.
+
+mod bed;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bed::{At, Bed, Count, Scenario, What, access, live_mark, scenarios};
+use phoenix_store::{NoFaults, Store};
+
+fn deeds(scenario: &Scenario) -> usize {
+    let bed = Bed::new();
+    let entry = (scenario.entry)(&bed);
+    (scenario.prepare)(&bed, &bed.open().entry(&entry));
+    let count = Arc::new(Count::default());
+    let store = bed.open_with(count.clone());
+    let before = count.0.load(Ordering::SeqCst);
+    (scenario.act)(&store.entry(&entry)).unwrap();
+    count.0.load(Ordering::SeqCst) - before
+}
+
+fn recover(store: &Store) {
+    for recovered in store.recover() {
+        assert_eq!(recovered.outcome, Ok(()));
+    }
+}
+
+/// Whatever happened, the bed is clean and the pair is whole, with its owner and mode.
+fn check(bed: &Bed, scenario: &Scenario, at: &str) {
+    let entry = (scenario.entry)(bed);
+    let mark = live_mark(&entry);
+    let (before, after) = scenario.marks;
+    assert!(mark.as_deref() == before || mark.as_deref() == after, "{at}: live is {mark:?}");
+    assert_eq!(bed.strays(&entry), Vec::<std::path::PathBuf>::new(), "{at}");
+    assert_eq!(bed.unfinished(), Vec::<std::path::PathBuf>::new(), "{at}");
+    let store = bed.open();
+    let handle = store.entry(&entry);
+    let live = handle.read_live().unwrap();
+    if mark.is_some() && mark.as_deref() != Some("foreign") {
+        assert_eq!(live.baseline(), Some(live.wanted.clone().unwrap()), "{at}");
+        assert_eq!(handle.ledger().unwrap().baseline, live.baseline(), "{at}");
+        assert_eq!(handle.current().unwrap().unwrap().leaf().serial, mark.unwrap(), "{at}");
+        assert!(!handle.current().unwrap().unwrap().companions_differ(&live), "{at}");
+    }
+    if let Some(current) = handle.current().unwrap() {
+        current.key_pem().unwrap();
+    }
+}
+
+#[test]
+fn a_crash_before_any_deed_leaves_a_whole_pair_after_recovery() {
+    for scenario in scenarios() {
+        let total = deeds(&scenario);
+        assert!(total > 5, "{}: only {total} deeds", scenario.name);
+        for step in 1..=total {
+            let at = format!("{}, deed {step} of {total}", scenario.name);
+            let bed = Bed::new();
+            let entry = (scenario.entry)(&bed);
+            (scenario.prepare)(&bed, &bed.open().entry(&entry));
+            let handle = bed.open_with(At::new(step, What::Crash)).entry(&entry);
+            (scenario.act)(&handle).expect_err(&at);
+            drop(handle);
+            recover(&bed.open());
+            check(&bed, &scenario, &at);
+        }
+    }
+}
+
+#[test]
+fn a_crash_during_recovery_is_recovered_from_too() {
+    for scenario in scenarios().iter().filter(|scenario| ["renewal", "first install"].contains(&scenario.name)) {
+        let total = deeds(scenario);
+        for step in 1..=total {
+            for second in 1.. {
+                let at = format!("{}, deed {step} of {total}, then {second}", scenario.name);
+                let bed = Bed::new();
+                let entry = (scenario.entry)(&bed);
+                (scenario.prepare)(&bed, &bed.open().entry(&entry));
+                (scenario.act)(&bed.open_with(At::new(step, What::Crash)).entry(&entry)).expect_err(&at);
+                let crashed = std::panic::catch_unwind(|| bed.open_with(At::new(second, What::Crash)).recover())
+                    .map_or(true, |done| done.iter().any(|recovered| recovered.outcome.is_err()));
+                recover(&bed.open());
+                check(&bed, scenario, &at);
+                if !crashed {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn without_recovery_the_next_use_of_the_entry_finishes_first() {
+    let scenario = &scenarios()[1];
+    for step in 1..=deeds(scenario) {
+        let bed = Bed::new();
+        let entry = (scenario.entry)(&bed);
+        (scenario.prepare)(&bed, &bed.open().entry(&entry));
+        (scenario.act)(&bed.open_with(At::new(step, What::Crash)).entry(&entry)).unwrap_err();
+        let live = bed.open_with(Arc::new(NoFaults)).entry(&entry).read_live().unwrap();
+        let mark = live_mark(&entry).unwrap();
+        assert_eq!(live.key.bytes().unwrap(), format!("PRIVATE {mark}\n").as_bytes());
+        assert_eq!(bed.strays(&entry), Vec::<std::path::PathBuf>::new());
+        assert_eq!(access(&entry.key_path), (1234, 5678, 0o640));
+    }
+}
