@@ -1,0 +1,82 @@
+//! Entries in force, with their digests.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use phoenix_core::manifest::{Entry, Manifest};
+use phoenix_core::name::CertName;
+use phoenix_core::time::Timestamp;
+use serde::Serialize;
+
+/// An entry in force.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// SHA-256 of the entry as JSON, lower-case hexadecimal.
+    pub(crate) digest: String,
+    /// The entry.
+    pub(crate) entry: Entry,
+    /// Warnings of the manifest about it.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The manifest in force.
+#[derive(Debug, Default)]
+pub(crate) struct InForce {
+    digest: String,
+    loaded_at: Option<Timestamp>,
+    entries: Vec<Arc<Known>>,
+    places: HashMap<CertName, usize>,
+}
+
+impl InForce {
+    /// The manifest that `text` was parsed to.
+    pub(crate) fn new(text: &str, manifest: Manifest, loaded_at: Timestamp) -> Self {
+        let known = |entry: Entry, warnings: Vec<String>| {
+            Arc::new(Known { digest: digest_of(&entry), entry, warnings })
+        };
+        let warnings: Vec<_> =
+            manifest.entries.iter().map(|entry| manifest.warnings(&entry.name).to_vec()).collect();
+        let entries: Vec<_> =
+            manifest.entries.into_iter().zip(warnings).map(|(entry, list)| known(entry, list)).collect();
+        let places =
+            entries.iter().enumerate().map(|(place, known)| (known.entry.name.clone(), place)).collect();
+        Self { digest: sha256_hex(text.as_bytes()), loaded_at: Some(loaded_at), entries, places }
+    }
+
+    /// SHA-256 of the text; empty while nothing was ever in force.
+    pub(crate) fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// When the text was read.
+    pub(crate) fn loaded_at(&self) -> Option<Timestamp> {
+        self.loaded_at
+    }
+
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// All entries, in the order of the file.
+    pub(crate) fn entries(&self) -> &[Arc<Known>] {
+        &self.entries
+    }
+
+    /// The entry of this name.
+    pub(crate) fn get(&self, name: &CertName) -> Option<&Arc<Known>> {
+        self.entries.get(*self.places.get(name)?)
+    }
+}
+
+/// SHA-256 of a value as JSON: equal exactly for equal values, because fields keep their order.
+pub(crate) fn digest_of(value: &impl Serialize) -> String {
+    // Only maps with keys that are no strings and failing `Serialize` implementations are refused; the types of
+    // the manifest have neither. An empty text would only make different entries look equal to the daemon.
+    sha256_hex(&serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// SHA-256 as lower-case hexadecimal.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    phoenix_store::sha256_hex(bytes)
+}

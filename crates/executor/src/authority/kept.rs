@@ -1,0 +1,65 @@
+//! The last good manifest on disk, so that a broken file after a restart changes nothing.
+
+use phoenix_core::name::AbsolutePath;
+use phoenix_core::reason::{Reason, Trouble};
+use phoenix_core::time::Timestamp;
+use phoenix_store::StateDir;
+use serde::{Deserialize, Serialize};
+
+use super::in_force::sha256_hex;
+
+const DIRECTORY: &str = "manifest";
+const TEXT: &str = "current.json";
+const META: &str = "meta.json";
+
+/// What belongs to the kept text.
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    path: AbsolutePath,
+    sha256: String,
+    loaded_at: Timestamp,
+}
+
+/// The place of the last good manifest.
+pub(crate) struct Kept(StateDir);
+
+impl Kept {
+    /// In the executor's state directory.
+    pub(crate) fn new(state: StateDir) -> Self {
+        Self(state)
+    }
+
+    /// Keeps a text that was read from `path`.
+    pub(crate) fn store(&self, path: &AbsolutePath, text: &str, loaded_at: Timestamp) -> Result<(), Trouble> {
+        let meta = Meta { path: path.clone(), sha256: sha256_hex(text.as_bytes()), loaded_at };
+        let meta = serde_json::to_vec(&meta)
+            .map_err(|error| Trouble::new(Reason::Internal, format!("cannot encode a state record: {error}")))?;
+        let directory = self.0.subdir(DIRECTORY)?;
+        // The text first: a crash between the two leaves a meta file that does not fit, and the text of the file
+        // itself is the good one.
+        directory.write(TEXT, text.as_bytes())?;
+        directory.write(META, &meta)
+    }
+
+    /// The kept text of the manifest at `path`.
+    pub(crate) fn load(&self, path: &AbsolutePath) -> Option<(String, Timestamp)> {
+        let (text, meta) = match self.read() {
+            Ok(found) => found?,
+            Err(trouble) => {
+                tracing::warn!("the kept manifest cannot be read: {trouble}");
+                return None;
+            }
+        };
+        let meta: Meta = serde_json::from_slice(&meta).ok()?;
+        if meta.path != *path || meta.sha256 != sha256_hex(&text) {
+            return None;
+        }
+        Some((String::from_utf8(text).ok()?, meta.loaded_at))
+    }
+
+    fn read(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>, Trouble> {
+        let Some(directory) = self.0.existing(DIRECTORY)? else { return Ok(None) };
+        let (text, meta) = (directory.read(TEXT)?, directory.read(META)?);
+        Ok(text.zip(meta).map(|(text, meta)| (text.to_vec(), meta.to_vec())))
+    }
+}

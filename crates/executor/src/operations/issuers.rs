@@ -1,0 +1,47 @@
+//! Facts of the issuers, and `trust`.
+
+use phoenix_core::name::IssuerName;
+use phoenix_core::reason::Trouble;
+use phoenix_core::settings::{IssuerKind, IssuerSettings, PasswordSource, ProvisionerSettings};
+use phoenix_protocol::executor::{Answer, IssuerFacts};
+
+use super::Executor;
+use crate::anchors::password::Password;
+use crate::anchors::writable_warning;
+
+impl Executor {
+    /// Public facts of all issuers.
+    pub(super) fn issuer_facts(&self) -> Vec<IssuerFacts> {
+        let mut facts = self.anchors.facts();
+        for (fact, issuer) in facts.iter_mut().zip(&self.settings.issuers) {
+            add_passwords(fact, issuer);
+        }
+        facts
+    }
+
+    /// Takes over a root that was fetched by fingerprint.
+    pub(super) fn trust(&self, issuer: &IssuerName, root: &str) -> Result<Answer, Trouble> {
+        self.anchors.trust(issuer, root)?;
+        Ok(Answer::Issuers { issuers: self.issuer_facts() })
+    }
+}
+
+/// Adds what is wrong with an issuer's password files, without reading them.
+fn add_passwords(fact: &mut IssuerFacts, issuer: &IssuerSettings) {
+    let IssuerKind::StepCa(settings) = &issuer.kind else { return };
+    let first = look_at_password(&settings.provisioner, &mut fact.warnings);
+    fact.trouble = fact.trouble.take().or(first);
+    // A client provisioner serves some entries only: without its password the issuer still works for the others.
+    let second = settings.client_provisioner.as_ref();
+    if let Some(trouble) = second.and_then(|client| look_at_password(client, &mut fact.warnings)) {
+        fact.warnings.push(trouble.message);
+    }
+}
+
+fn look_at_password(provisioner: &ProvisionerSettings, warnings: &mut Vec<String>) -> Option<Trouble> {
+    let source = provisioner.password.as_ref()?;
+    if let PasswordSource::File(path) = source {
+        warnings.extend(writable_warning("provisioner password", path));
+    }
+    Password::find(source).err()
+}

@@ -1,0 +1,148 @@
+//! What the daemon may ask for, done.
+//!
+//! | module | operations |
+//! |---|---|
+//! | [`observe`] | `observe`, and the facts that other operations answer with |
+//! | [`issue`] | `prepare`, `token`, `install` |
+//! | [`keep`] | `adopt`, `restore` |
+//! | [`issuers`] | facts of the issuers, `trust` |
+//! | [`activate`] | `deliver`, `activate` |
+//! | [`allowed`] | may this program be run |
+
+mod activate;
+mod allowed;
+mod command;
+mod issue;
+mod issuers;
+mod keep;
+mod observe;
+
+use std::sync::Arc;
+
+use phoenix_core::manifest::Entry;
+use phoenix_core::name::IssuerName;
+use phoenix_core::reason::{Reason, Trouble};
+use phoenix_core::settings::Settings;
+use phoenix_protocol::executor::{Answer, EntryRef, Operation};
+use phoenix_sandbox::{Cancel, Runner};
+use phoenix_store::{EntryStore, Store};
+
+use crate::anchors::Anchors;
+use crate::authority::{Authority, Kept};
+use crate::clock;
+use crate::server::{Key, LaneKind};
+use crate::tokens::Keyring;
+
+/// Everything that operations work with. Shared by all connections.
+pub(crate) struct Executor {
+    settings: Arc<Settings>,
+    authority: Authority,
+    anchors: Anchors,
+    keyring: Keyring,
+    store: Store,
+    runner: Arc<dyn Runner>,
+    cancel: Cancel,
+}
+
+impl Executor {
+    pub(crate) fn new(settings: Settings, store: Store, runner: Arc<dyn Runner>, cancel: Cancel) -> Self {
+        let settings = Arc::new(settings);
+        let kept = Kept::new(store.state().clone());
+        Self {
+            authority: Authority::open(Arc::clone(&settings), kept, clock::now()),
+            anchors: Anchors::new(settings.issuers.clone(), store.state().clone()),
+            keyring: Keyring::default(),
+            store,
+            runner,
+            cancel,
+            settings,
+        }
+    }
+
+    /// Ends running commands and lets no other begin.
+    pub(crate) fn end_commands(&self) {
+        self.cancel.cancel();
+    }
+
+    /// On which threads an operation runs, and what it must have for itself.
+    pub(crate) fn placement(&self, operation: &Operation) -> Result<(LaneKind, Vec<Key>), Trouble> {
+        match operation {
+            Operation::Hello { .. } | Operation::Snapshot { .. } | Operation::Trust { .. } => {
+                Ok((LaneKind::Files, Vec::new()))
+            }
+            // Reads a staged CSR only, which never changes.
+            Operation::Token { .. } => Ok((LaneKind::Files, Vec::new())),
+            Operation::Observe { entry }
+            | Operation::Prepare { entry }
+            | Operation::Install { entry, .. }
+            | Operation::Adopt { entry }
+            | Operation::Restore { entry } => Ok((LaneKind::Files, vec![pair_key(&self.known(entry)?.entry)])),
+            Operation::Deliver { entry } => self.command_placement(std::slice::from_ref(entry)),
+            Operation::Activate { entries } => self.command_placement(entries),
+        }
+    }
+
+    fn command_placement(&self, entries: &[EntryRef]) -> Result<(LaneKind, Vec<Key>), Trouble> {
+        let mut keys = Vec::new();
+        for wanted in entries {
+            let entry = &self.known(wanted)?.entry;
+            keys.push(pair_key(entry));
+            keys.extend(activate::targets(entry).into_iter().map(Key::Target));
+        }
+        Ok((LaneKind::Commands, keys))
+    }
+
+    /// Does what is asked for.
+    pub(crate) fn perform(&self, operation: Operation) -> Result<Answer, Trouble> {
+        match operation {
+            Operation::Hello { .. } => Err(Trouble::new(Reason::BadRequest, "`hello` comes first, and once.")),
+            Operation::Snapshot { refresh, offset } => Ok(self.snapshot(refresh, offset)),
+            Operation::Observe { entry } => {
+                let known = self.known(&entry)?;
+                Ok(Answer::Observed(Box::new(self.observe(&known.entry)?)))
+            }
+            Operation::Prepare { entry } => self.prepare(&self.known(&entry)?.entry),
+            Operation::Token { entry, issuer, purpose, kid, encrypted_key, ca_time } => {
+                let words = crate::tokens::CaWords { kid: &kid, encrypted_key: &encrypted_key, time: ca_time };
+                self.token(&self.known(&entry)?.entry, &issuer, &purpose, words)
+            }
+            Operation::Install { entry, stage, issuer, chain } => {
+                self.install(&self.known(&entry)?.entry, &stage, &issuer, &chain)
+            }
+            Operation::Adopt { entry } => self.adopt(&self.known(&entry)?.entry),
+            Operation::Restore { entry } => self.restore(&self.known(&entry)?.entry),
+            Operation::Deliver { entry } => self.deliver(&self.known(&entry)?.entry),
+            Operation::Activate { entries } => self.activate(&entries),
+            Operation::Trust { issuer, root } => self.trust(&issuer, &root),
+        }
+    }
+
+    fn known(&self, wanted: &EntryRef) -> Result<Arc<crate::authority::Known>, Trouble> {
+        self.authority.entry(wanted)
+    }
+
+    fn store_of(&self, entry: &Entry) -> EntryStore {
+        self.store.entry(entry)
+    }
+
+    fn snapshot(&self, refresh: bool, offset: usize) -> Answer {
+        if refresh {
+            self.authority.refresh(clock::now());
+        }
+        Answer::Snapshot(Box::new(self.authority.snapshot(offset, self.issuer_facts())))
+    }
+}
+
+/// A pair is known by its key path, whatever its entry is called.
+fn pair_key(entry: &Entry) -> Key {
+    Key::Pair(entry.key_path.to_string())
+}
+
+/// Refuses an issuer that the entry does not name.
+fn check_issuer(entry: &Entry, issuer: &IssuerName) -> Result<(), Trouble> {
+    if entry.issuers.contains(issuer) {
+        return Ok(());
+    }
+    let message = format!("The manifest does not let issuer `{issuer}` serve `{}`.", entry.name);
+    Err(Trouble::new(Reason::BadRequest, message))
+}

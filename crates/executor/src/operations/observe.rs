@@ -1,0 +1,130 @@
+//! Facts of one entry: what lies on the live paths, what the executor has of its own, what was done.
+
+use phoenix_core::facts::{FileFact, LivePair, Observation, OwnCopy};
+use phoenix_core::manifest::Entry;
+use phoenix_core::reason::Trouble;
+use phoenix_core::time::Timestamp;
+use phoenix_store::{EntryStore, Generation, LiveFile, LiveFiles};
+use phoenix_x509::{Chain, KeyPair};
+
+use super::{Executor, activate};
+use crate::clock;
+
+impl Executor {
+    /// Looks at an entry. Trouble with the live paths is part of the facts; trouble with the executor's own state
+    /// is an error.
+    pub(super) fn observe(&self, entry: &Entry) -> Result<Observation, Trouble> {
+        let store = self.store_of(entry);
+        let now = clock::now();
+        let (live, target_trouble) = match store.read_live() {
+            Ok(files) => (Some(files), None),
+            Err(trouble) => (None, Some(trouble)),
+        };
+        let generation = store.current()?;
+        Ok(Observation {
+            at: now,
+            live: self.live_pair(entry, live.as_ref(), generation.as_ref(), target_trouble.as_ref(), now),
+            target_trouble,
+            own: generation.and_then(|own| self.own_copy(entry, &own, now)),
+            ledger: store.ledger()?,
+            delivery_digest: activate::delivery_digest(entry),
+            command_digest: activate::command_digest(entry),
+            wanted: live.and_then(|files| files.wanted.ok()),
+        })
+    }
+
+    fn live_pair(
+        &self,
+        entry: &Entry,
+        live: Option<&LiveFiles>,
+        own: Option<&Generation>,
+        trouble: Option<&Trouble>,
+        now: Timestamp,
+    ) -> LivePair {
+        let Some(live) = live else {
+            let why = trouble.map_or_else(String::new, |trouble| trouble.message.clone());
+            let unread = FileFact::Unreadable { why };
+            return LivePair {
+                cert: unread.clone(),
+                key: unread,
+                leaf: None,
+                key_public: None,
+                trusted: None,
+                companions_differ: false,
+            };
+        };
+        let (cert, chain) = read_chain(&live.cert);
+        let (key, key_public) = read_key(&live.key);
+        LivePair {
+            cert,
+            key,
+            trusted: chain.as_ref().and_then(|chain| self.trusted(entry, chain, now)),
+            leaf: chain.map(|chain| chain.leaf_facts().clone()),
+            key_public,
+            companions_differ: own.is_some_and(|own| own.companions_differ(live)),
+        }
+    }
+
+    fn own_copy(&self, entry: &Entry, own: &Generation, now: Timestamp) -> Option<OwnCopy> {
+        let chain = own.cert_pem().and_then(|pem| {
+            Chain::from_pem(pem).map_err(|error| {
+                Trouble::new(phoenix_core::reason::Reason::Internal, format!("our own copy is damaged: {error}"))
+            })
+        });
+        match chain {
+            Ok(chain) => Some(own.own_copy(self.trusted(entry, &chain, now))),
+            Err(trouble) => {
+                // Worth nothing for healing, so there is none.
+                tracing::error!(name = %entry.name, "{trouble}");
+                None
+            }
+        }
+    }
+
+    /// Whether a chain leads to a root of one of the entry's issuers, at a time when its leaf is valid; none
+    /// while that depends on an issuer whose root is not known.
+    pub(super) fn trusted(&self, entry: &Entry, chain: &Chain, now: Timestamp) -> Option<bool> {
+        let leaf = chain.leaf_facts();
+        let at = now.max(leaf.not_before).min(leaf.not_after);
+        let mut unknown = false;
+        for issuer in &entry.issuers {
+            match self.anchors.pinned(issuer) {
+                Some(roots) if roots.trusts(chain, at).is_ok() => return Some(true),
+                Some(_) => {}
+                None => unknown = true,
+            }
+        }
+        (!unknown).then_some(false)
+    }
+}
+
+/// The certificate file's fact and its chain. Garbage is a fact too.
+pub(super) fn read_chain(file: &LiveFile) -> (FileFact, Option<Chain>) {
+    match file.bytes().map(Chain::from_pem) {
+        None => (file.fact(), None),
+        Some(Ok(chain)) => (file.fact(), Some(chain)),
+        Some(Err(error)) => (FileFact::Unreadable { why: error.to_string() }, None),
+    }
+}
+
+/// The key file's fact and the digest of its public half.
+fn read_key(file: &LiveFile) -> (FileFact, Option<String>) {
+    match file.bytes().map(KeyPair::from_pem) {
+        None => (file.fact(), None),
+        Some(Ok(key)) => (file.fact(), Some(key.public_key_sha256())),
+        Some(Err(error)) => (FileFact::Unreadable { why: error.to_string() }, None),
+    }
+}
+
+/// The key in a file, for adoption.
+pub(super) fn key_of(file: &LiveFile) -> Option<KeyPair> {
+    KeyPair::from_pem(file.bytes()?).ok()
+}
+
+/// The executor's own copy of an entry, for operations that cannot do without.
+pub(super) fn require_own(store: &EntryStore, entry: &Entry) -> Result<Generation, Trouble> {
+    store.current()?.ok_or_else(|| {
+        let message = format!("Nothing has been installed or adopted for `{}` yet.", entry.name);
+        Trouble::new(phoenix_core::reason::Reason::Missing, message)
+    })
+}

@@ -1,0 +1,115 @@
+//! Serves the protocol on a socket pair or on a listening socket.
+//!
+//! | module | duty |
+//! |---|---|
+//! | [`connection`] | one daemon: frames in, answers out, in any order |
+//! | [`lane`] | threads and what may not run at the same time |
+//! | [`sockets`] | where the socket comes from and who may use it |
+
+mod connection;
+mod lane;
+mod sockets;
+
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::operations::Executor;
+
+pub(crate) use lane::{Key, Lane};
+pub use sockets::{SocketError, Source};
+
+/// Connections at a time. One daemon needs one; the others are for its successor during a restart.
+const MAX_CONNECTIONS: usize = 4;
+/// Threads for operations on files and keys.
+const FILE_THREADS: usize = 4;
+/// Threads for deliveries and commands, each of which mostly waits.
+const COMMAND_THREADS: usize = 16;
+
+/// Which threads an operation runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LaneKind {
+    /// Ends soon: files, keys, tokens.
+    Files,
+    /// May take as long as a command's time limit.
+    Commands,
+}
+
+/// The two pools of threads, shared by all connections.
+#[derive(Clone)]
+pub(crate) struct Lanes {
+    files: Lane,
+    commands: Lane,
+}
+
+impl Lanes {
+    fn new() -> Self {
+        Self {
+            files: Lane::new("files", FILE_THREADS),
+            commands: Lane::new("command", COMMAND_THREADS),
+        }
+    }
+
+    pub(crate) fn of(&self, kind: LaneKind) -> &Lane {
+        match kind {
+            LaneKind::Files => &self.files,
+            LaneKind::Commands => &self.commands,
+        }
+    }
+
+    fn close(&self) {
+        self.files.close();
+        self.commands.close();
+    }
+}
+
+/// Serves until the daemon is gone (socket pair) or for ever (listening socket).
+pub(crate) fn serve(executor: &Arc<Executor>, source: Source) {
+    let lanes = Lanes::new();
+    match source {
+        Source::Pair(stream) => {
+            connection::serve(Arc::clone(executor), lanes.clone(), stream);
+            // Nobody is left who could want the result of a command; what it did is found out by running it
+            // again. A commit is finished.
+            executor.end_commands();
+            lanes.close();
+        }
+        Source::Listener(listener) => listen(executor, &lanes, &listener),
+    }
+}
+
+fn listen(executor: &Arc<Executor>, lanes: &Lanes, listener: &UnixListener) {
+    let open = Arc::new(AtomicUsize::new(0));
+    for stream in listener.incoming() {
+        match stream {
+            Ok(stream) => admit(executor, lanes, stream, &open),
+            Err(error) => {
+                // Out of descriptors, say: accepting at once again would be a busy loop.
+                tracing::error!(%error, "no connection could be accepted");
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        }
+    }
+}
+
+fn admit(executor: &Arc<Executor>, lanes: &Lanes, stream: UnixStream, open: &Arc<AtomicUsize>) {
+    if let Err(error) = sockets::check_peer(&stream) {
+        tracing::warn!(%error, "a connection was refused");
+        return;
+    }
+    if open.fetch_add(1, Ordering::SeqCst) >= MAX_CONNECTIONS {
+        open.fetch_sub(1, Ordering::SeqCst);
+        tracing::warn!("more than {MAX_CONNECTIONS} connections: the newest is refused");
+        return;
+    }
+    let (executor, lanes, count) = (Arc::clone(executor), lanes.clone(), Arc::clone(open));
+    let thread = std::thread::Builder::new().name("connection".to_owned()).spawn(move || {
+        connection::serve(executor, lanes, stream);
+        count.fetch_sub(1, Ordering::SeqCst);
+    });
+    if let Err(error) = thread {
+        open.fetch_sub(1, Ordering::SeqCst);
+        tracing::error!(%error, "no thread for a connection");
+    }
+}

@@ -1,0 +1,143 @@
+//! Decrypted provisioner keys, kept in memory so that the password is needed once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_lc_rs::digest;
+use phoenix_core::name::IssuerName;
+use phoenix_core::reason::{Reason, Trouble};
+use phoenix_core::settings::ProvisionerSettings;
+use phoenix_core::time::Timestamp;
+use phoenix_jose::{JoseError, MAX_INPUT, ProvisionerKey};
+
+use super::attempts::{Attempts, Verdict};
+use crate::anchors::password::Password;
+use crate::authority::Stamp;
+
+/// A key and the version of the password that opened it.
+struct Unlocked {
+    encrypted: [u8; 32],
+    stamp: Stamp,
+    key: Arc<ProvisionerKey>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// By issuer and provisioner: the last key that was opened.
+    keys: HashMap<(IssuerName, String), Unlocked>,
+    attempts: Attempts,
+}
+
+/// Opened provisioner keys.
+#[derive(Default)]
+pub(crate) struct Keyring(Mutex<Inner>);
+
+impl Keyring {
+    /// Opens the encrypted key of a provisioner with the provisioner's password.
+    ///
+    /// Decryption happens under the lock: it is slow by design, and several requests for the same key should
+    /// pay for it once.
+    pub(crate) fn unlock(
+        &self,
+        issuer: &IssuerName,
+        provisioner: &ProvisionerSettings,
+        encrypted_key: &str,
+        now: Timestamp,
+    ) -> Result<Arc<ProvisionerKey>, Trouble> {
+        let source = provisioner.password.as_ref().ok_or_else(|| {
+            Trouble::new(
+                Reason::IssuerNotReady,
+                format!(
+                    "No password is configured for provisioner `{}` of issuer `{issuer}`: set `password_file` or \
+                     `credential`.",
+                    provisioner.name
+                ),
+            )
+        })?;
+        if encrypted_key.len() > MAX_INPUT {
+            return Err(Trouble::new(Reason::BadRequest, "The encrypted provisioner key is too long."));
+        }
+        let password = Password::find(source)?;
+        let slot = (issuer.clone(), provisioner.name.clone());
+        let encrypted = sha256(encrypted_key.as_bytes());
+        let mut inner = self.lock();
+        if let Some(known) = inner.keys.get(&slot)
+            && known.encrypted == encrypted
+            && known.stamp == *password.stamp()
+        {
+            return Ok(Arc::clone(&known.key));
+        }
+        let key = Arc::new(open(&mut inner.attempts, provisioner, &password, encrypted_key, now)?);
+        let unlocked = Unlocked { encrypted, stamp: password.stamp().clone(), key: Arc::clone(&key) };
+        inner.keys.insert(slot, unlocked);
+        Ok(key)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn open(
+    attempts: &mut Attempts,
+    provisioner: &ProvisionerSettings,
+    password: &Password,
+    encrypted_key: &str,
+    now: Timestamp,
+) -> Result<ProvisionerKey, Trouble> {
+    let place = password.place().to_string();
+    let digest = sha256(encrypted_key.as_bytes());
+    match attempts.judge(&place, password.stamp(), &digest, now) {
+        Verdict::Try => {}
+        Verdict::KnownBad => return Err(wrong_password(provisioner, &place)),
+        Verdict::Locked(wait) => return Err(locked(provisioner, &place, wait.as_secs())),
+    }
+    let secret = password.read()?;
+    ProvisionerKey::decrypt(encrypted_key, &secret).map_err(|error| match error {
+        JoseError::WrongPassword => {
+            attempts.failed(&place, password.stamp(), digest, now);
+            wrong_password(provisioner, &place)
+        }
+        // Found out with the password, so it tells about the password too: it counts.
+        JoseError::Damaged | JoseError::BadKey(_) => {
+            attempts.failed(&place, password.stamp(), digest, now);
+            unusable(provisioner, &error)
+        }
+        other => unusable(provisioner, &other),
+    })
+}
+
+fn wrong_password(provisioner: &ProvisionerSettings, place: &str) -> Trouble {
+    Trouble::new(
+        Reason::WrongPassword,
+        format!(
+            "The password in `{place}` does not open the key of provisioner `{}`: check that it belongs to this \
+             provisioner. It is tried again when the file changes.",
+            provisioner.name
+        ),
+    )
+}
+
+fn locked(provisioner: &ProvisionerSettings, place: &str, seconds: u64) -> Trouble {
+    Trouble::new(
+        Reason::PasswordLocked,
+        format!(
+            "Too many keys were offered for provisioner `{}` that the password in `{place}` does not open. It is \
+             tried again in {seconds} seconds, or when the file changes.",
+            provisioner.name
+        ),
+    )
+}
+
+fn unusable(provisioner: &ProvisionerSettings, error: &JoseError) -> Trouble {
+    Trouble::new(
+        Reason::UnknownProvisioner,
+        format!("The encrypted key of provisioner `{}` cannot be used: {error}.", provisioner.name),
+    )
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut array = [0; 32];
+    array.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    array
+}

@@ -1,0 +1,280 @@
+//! An executor in a thread, with a scratch directory around it and a socket pair to it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use phoenix_core::facts::Observation;
+use phoenix_core::reason::Trouble;
+use phoenix_executor::{Options, Source, StartError, serve};
+use phoenix_jose::ProvisionerKey;
+use phoenix_protocol::executor::{
+    Answer, EntryRef, Operation, Request, Response, Snapshot, TokenPurpose, VERSION,
+};
+use phoenix_protocol::frame::{self, MAX_REQUEST, MAX_RESPONSE};
+use phoenix_sandbox::Supervised;
+use serde_json::{Value, json};
+
+use crate::ca::{Ca, Leaf};
+
+pub const PASSWORD: &str = "correct horse";
+
+/// A scratch directory with configuration, manifest, CA and target root.
+pub struct Place {
+    pub dir: tempfile::TempDir,
+    pub ca: Ca,
+    pub provisioner: ProvisionerKey,
+    pub encrypted_key: String,
+}
+
+impl Place {
+    /// With these manifest entries.
+    pub fn new(entries: &Value) -> Self {
+        let dir = tempfile::Builder::new().prefix("executor-").tempdir().unwrap();
+        let provisioner = ProvisionerKey::generate_p256().unwrap();
+        let encrypted_key = provisioner.encrypt(PASSWORD.as_bytes(), 100_000).unwrap();
+        let place = Self { dir, ca: Ca::new(), provisioner, encrypted_key };
+        for directory in ["target", "bin"] {
+            fs::create_dir(place.path(directory)).unwrap();
+        }
+        place.write("root.pem", &place.ca.root_pem(), 0o644);
+        place.write("password", &format!("{PASSWORD}\n"), 0o600);
+        place.write("certd.toml", &place.configuration(), 0o644);
+        place.program("hook", "#!/bin/sh\nprintenv | grep ^PHOENIX_ >>\"$1\"\n");
+        place.manifest(entries);
+        place
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    pub fn write(&self, name: &str, content: &str, mode: u32) {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        chmod(&path, mode);
+    }
+
+    /// Makes an executable below `bin/`.
+    pub fn program(&self, name: &str, script: &str) {
+        self.write(&format!("bin/{name}"), script, 0o755);
+    }
+
+    pub fn manifest(&self, entries: &Value) {
+        // Another file each time, as an editor does it.
+        self.write("manifest.new", &entries.to_string(), 0o644);
+        fs::rename(self.path("manifest.new"), self.path("manifest.json")).unwrap();
+    }
+
+    /// The entry `web`, with further fields.
+    pub fn web(&self, more: &Value) -> Value {
+        let mut entry = json!({
+            "name": "web",
+            "common_name": "web.internal.example",
+            "sans": ["10.0.0.7"],
+            "cert_path": self.text("target/web/cert.pem"),
+            "key_path": self.text("target/web/key.pem"),
+        });
+        entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        entry
+    }
+
+    fn configuration(&self) -> String {
+        let at = |name: &str| self.text(name);
+        format!(
+            r#"
+manifest = "{manifest}"
+state_dir = "{certd}"
+control_socket = "{control}"
+
+[executor]
+socket = "{socket}"
+state_dir = "{state}"
+target_roots = ["{target}"]
+commands = ["{hook}", "{fail}"]
+
+[[issuer]]
+name = "phoenix"
+type = "step-ca"
+url = "https://ca.internal.example:9000"
+root = "{root}"
+provisioner = "admin@example"
+password_file = "{password}"
+
+[[issuer]]
+name = "other"
+type = "step-ca"
+url = "https://other.internal.example:9000"
+root = "{root}"
+provisioner = "admin@example"
+password_file = "{password}"
+"#,
+            manifest = at("manifest.json"),
+            certd = at("certd"),
+            control = at("certd/control.sock"),
+            socket = at("executor.sock"),
+            state = at("state"),
+            target = at("target"),
+            hook = at("bin/hook"),
+            fail = at("bin/fail"),
+            root = at("root.pem"),
+            password = at("password"),
+        )
+    }
+
+    pub fn options(&self) -> Options {
+        Options { config: self.path("certd.toml"), manifest: None, state_dir: None, stdin_socket: true }
+    }
+
+    /// Starts an executor here.
+    pub fn start(&self) -> Link {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let options = self.options();
+        let runner = Arc::new(Supervised::new(env!("CARGO_BIN_EXE_phoenix-executor")));
+        let thread = std::thread::spawn(move || serve(&options, Source::Pair(theirs), runner));
+        let mut link = Link { stream: Some(ours), thread: Some(thread), next: 0 };
+        link.ask(Operation::Hello { version: VERSION }).unwrap();
+        link
+    }
+}
+
+pub fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// The daemon's end.
+pub struct Link {
+    stream: Option<UnixStream>,
+    thread: Option<JoinHandle<Result<(), StartError>>>,
+    next: u64,
+}
+
+impl Link {
+    pub fn stream(&mut self) -> &mut UnixStream {
+        self.stream.as_mut().unwrap()
+    }
+
+    pub fn send(&mut self, operation: Operation) -> u64 {
+        self.next += 1;
+        let request = Request { id: self.next, operation };
+        frame::write(self.stream(), &request, MAX_REQUEST).unwrap();
+        self.next
+    }
+
+    pub fn receive(&mut self) -> Response {
+        frame::read(self.stream(), MAX_RESPONSE).unwrap()
+    }
+
+    pub fn ask(&mut self, operation: Operation) -> Result<Answer, Trouble> {
+        let id = self.send(operation);
+        let response = self.receive();
+        assert_eq!(response.id, id);
+        response.result
+    }
+
+    pub fn snapshot(&mut self) -> Snapshot {
+        match self.ask(Operation::Snapshot { refresh: true, offset: 0 }).unwrap() {
+            Answer::Snapshot(snapshot) => *snapshot,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn entry(&mut self, name: &str) -> EntryRef {
+        let snapshot = self.snapshot();
+        let found = snapshot.entries.iter().find(|one| one.entry.name.as_str() == name);
+        let found = found.unwrap_or_else(|| panic!("no `{name}` in {snapshot:?}"));
+        EntryRef { name: found.entry.name.clone(), digest: found.digest.clone() }
+    }
+
+    pub fn observe(&mut self, name: &str) -> Observation {
+        let entry = self.entry(name);
+        observed(self.ask(Operation::Observe { entry }))
+    }
+
+    pub fn prepare(&mut self, name: &str) -> (String, String) {
+        let entry = self.entry(name);
+        match self.ask(Operation::Prepare { entry }).unwrap() {
+            Answer::Prepared { stage, csr } => (stage, csr),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn install(&mut self, name: &str, stage: &str, chain: &str) -> Result<Answer, Trouble> {
+        let entry = self.entry(name);
+        let issuer = "phoenix".parse().unwrap();
+        self.ask(Operation::Install { entry, stage: stage.to_owned(), issuer, chain: chain.to_owned() })
+    }
+
+    /// The whole way to a certificate for `name`.
+    pub fn issue(&mut self, ca: &Ca, name: &str, leaf: &Leaf) -> Observation {
+        let (stage, csr) = self.prepare(name);
+        match self.install(name, &stage, &ca.sign(&csr, leaf)).unwrap() {
+            Answer::Installed { observation, .. } => *observation,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn activate(&mut self, names: &[&str]) -> Result<Vec<Observation>, Trouble> {
+        let entries = names.iter().map(|name| self.entry(name)).collect();
+        match self.ask(Operation::Activate { entries })? {
+            Answer::Done { observations } => Ok(observations),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn token(&mut self, place: &Place, stage: &str) -> Result<String, Trouble> {
+        let key = place.encrypted_key.clone();
+        self.token_with(stage, "phoenix", key)
+    }
+
+    pub fn token_with(&mut self, stage: &str, issuer: &str, encrypted_key: String) -> Result<String, Trouble> {
+        let entry = self.entry("web");
+        let answer = self.ask(Operation::Token {
+            entry,
+            issuer: issuer.parse().unwrap(),
+            purpose: TokenPurpose::Sign { stage: stage.to_owned() },
+            kid: "kid-1".to_owned(),
+            encrypted_key,
+            ca_time: None,
+        });
+        match answer? {
+            Answer::Token { token, .. } => Ok(token),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Ends the connection and waits for the executor's end.
+    pub fn end(mut self) {
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        drop(self.stream.take());
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            if !std::thread::panicking() {
+                ended.unwrap().unwrap();
+            }
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+pub fn observed(answer: Result<Answer, Trouble>) -> Observation {
+    match answer.unwrap() {
+        Answer::Observed(observation) => *observation,
+        other => panic!("{other:?}"),
+    }
+}
