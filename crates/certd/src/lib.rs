@@ -9,6 +9,7 @@
 //! | `configuration` | `certd.toml` with the command line's overrides |
 //! | `clock` | the wall clock and a timer that follows it |
 //! | `executor` | the connection to the executor, and its process in standalone mode |
+//! | `keeper` | the process that keeps root when standalone mode is started as root |
 //! | `journal` | what is remembered across restarts |
 //! | `authorities` | the issuers, whether they answer, and probing those that do not |
 //! | `engine` | the one task that owns all entries and turns events into actions |
@@ -26,6 +27,7 @@ mod engine;
 mod executor;
 mod jobs;
 mod journal;
+mod keeper;
 pub mod options;
 mod report;
 mod run;

@@ -7,6 +7,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 /// Where the configuration lies unless `--config` says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/phoenix-certd/certd.toml";
 
+/// Hidden option of the daemon that a process which kept root started.
+pub(crate) const KEPT: &str = "kept";
+
 /// Keeps certificates alive and sees that their consumers use them.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "phoenix-certd", version, about)]
@@ -38,6 +41,10 @@ pub struct Options {
     /// Form of the log
     #[arg(long, value_enum)]
     pub log: Option<LogForm>,
+
+    /// The process that started us keeps root and gave us a connection to it as standard input.
+    #[arg(long = KEPT, hide = true)]
+    pub kept: bool,
 
     /// Program that plays the executor in standalone mode, with its arguments before the executor's own.
     #[arg(skip)]

@@ -16,8 +16,9 @@ use tracing::{error, info};
 use crate::engine::{Engine, Message};
 use crate::executor::{Access, Executor, Launcher};
 use crate::journal::Journal;
+use crate::keeper::Keeper;
 use crate::options::{Command, Options};
-use crate::{configuration, control, service, validate, watch};
+use crate::{configuration, control, keeper, service, validate, watch};
 
 /// Messages that may wait for the engine.
 const INBOX: usize = 256;
@@ -26,11 +27,10 @@ const INBOX: usize = 256;
 pub fn run(options: &Options) -> ExitCode {
     let result = match options.command {
         Some(Command::Validate) => validate::validate(options),
-        None => daemon(options).map(|()| true),
+        None => daemon(options),
     };
     match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("phoenix-certd: {error:#}");
             ExitCode::FAILURE
@@ -38,12 +38,15 @@ pub fn run(options: &Options) -> ExitCode {
     }
 }
 
-fn daemon(options: &Options) -> Result<()> {
+fn daemon(options: &Options) -> Result<ExitCode> {
     service::start_logging(options.log);
     let settings = configuration::load(options)?;
     let sweep = Schedule::parse(&settings.renewal.sweep)
         .with_context(|| format!("cannot understand sweep = \"{}\"", settings.renewal.sweep))?;
     if rustix::process::geteuid().is_root() && !options.allow_root {
+        if options.standalone {
+            return keeper::keep(options, &settings);
+        }
         bail!(
             "this daemon needs no privileges and does not run as root: use its systemd unit, or say \
              --allow-root"
@@ -51,11 +54,6 @@ fn daemon(options: &Options) -> Result<()> {
     }
     // The only failure means that a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let access = if options.standalone {
-        Access::Child(Launcher::new(options, &settings)?)
-    } else {
-        Access::Socket(settings.executor.socket.as_path().to_path_buf())
-    };
     make_state_dir(settings.state_dir.as_path())?;
     let _lock = lock(settings.state_dir.as_path())?;
     let journal = Journal::open(settings.state_dir.as_path())
@@ -65,7 +63,22 @@ fn daemon(options: &Options) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(settings, sweep, access, journal))
+    runtime.block_on(async {
+        let access = access(options, &settings)?;
+        serve(settings, sweep, access, journal).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How the executor is reached. Needs the runtime.
+fn access(options: &Options, settings: &Settings) -> Result<Access> {
+    if options.kept {
+        return Ok(Access::Kept(Keeper::from_stdin()?));
+    }
+    if options.standalone {
+        return Ok(Access::Child(Launcher::new(options, settings)?));
+    }
+    Ok(Access::Socket(settings.executor.socket.as_path().to_path_buf()))
 }
 
 fn make_state_dir(dir: &Path) -> Result<()> {
@@ -114,7 +127,7 @@ async fn serve(settings: Settings, sweep: Schedule, access: Access, journal: Jou
     service::tell(&[NotifyState::Ready]);
     info!("phoenix-certd {} is up", env!("CARGO_PKG_VERSION"));
 
-    let outcome = until_told(&messages, &mut engine).await;
+    let outcome = until_told(&messages, &stop, &mut engine).await;
     service::tell(&[NotifyState::Stopping]);
     stop.cancel();
     drop(messages);
@@ -127,6 +140,7 @@ async fn serve(settings: Settings, sweep: Schedule, access: Access, journal: Jou
 /// Waits for a signal that ends the daemon. `SIGHUP` makes it look at the manifest.
 async fn until_told(
     messages: &mpsc::Sender<Message>,
+    stop: &CancellationToken,
     engine: &mut tokio::task::JoinHandle<()>,
 ) -> Result<()> {
     let mut end = signal(SignalKind::terminate()).context("cannot wait for signals")?;
@@ -134,6 +148,7 @@ async fn until_told(
     let mut hangup = signal(SignalKind::hangup()).context("cannot wait for signals")?;
     loop {
         tokio::select! {
+            () = stop.cancelled() => return Ok(()),
             _ = end.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => {

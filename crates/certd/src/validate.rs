@@ -1,5 +1,7 @@
 //! `phoenix-certd validate`: configuration and manifest, without a daemon.
 
+use std::process::ExitCode;
+
 use anyhow::{Context as _, Result};
 use phoenix_core::manifest::{Context, Manifest};
 
@@ -9,8 +11,8 @@ use crate::options::Options;
 /// Largest manifest that is read.
 const MAX_MANIFEST: u64 = 16 * 1024 * 1024;
 
-/// Prints every problem. True when there is no error.
-pub(crate) fn validate(options: &Options) -> Result<bool> {
+/// Prints every problem. Fails when there is an error.
+pub(crate) fn validate(options: &Options) -> Result<ExitCode> {
     let settings = load(options)?;
     let path = settings.manifest.as_path();
     let text = read_text(path, MAX_MANIFEST).context("cannot check the manifest")?;
@@ -24,5 +26,5 @@ pub(crate) fn validate(options: &Options) -> Result<bool> {
             manifest.entries.len()
         );
     }
-    Ok(parsed.manifest.is_some())
+    Ok(if parsed.manifest.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

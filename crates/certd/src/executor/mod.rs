@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::keeper::Keeper;
 use connection::Pending;
 pub(crate) use spawn::Launcher;
 
@@ -26,6 +27,18 @@ pub(crate) enum Access {
     Socket(std::path::PathBuf),
     /// It is our child.
     Child(Launcher),
+    /// It is the child of the process that kept root.
+    Kept(Keeper),
+}
+
+impl Access {
+    /// Resolves when there is no more way to the executor and never will be.
+    async fn ended(&self) {
+        match self {
+            Self::Kept(keeper) => keeper.ended().await,
+            Self::Socket(_) | Self::Child(_) => std::future::pending().await,
+        }
+    }
 }
 
 /// Longest wait between two attempts to reach the executor.
@@ -70,9 +83,12 @@ async fn keep(mut access: Access, pending: Arc<Pending>, up: mpsc::Sender<()>, s
     let mut pause = Duration::from_millis(100);
     while !stop.is_cancelled() {
         match connect(&mut access).await {
-            Ok(stream) => match serve(stream, &pending, &up, &stop).await {
-                Ok(()) => pause = Duration::from_millis(100),
-                Err(trouble) => warn!("{trouble}"),
+            Ok(stream) => tokio::select! {
+                served = serve(stream, &pending, &up, &stop) => match served {
+                    Ok(()) => pause = Duration::from_millis(100),
+                    Err(trouble) => warn!("{trouble}"),
+                },
+                () = access.ended() => stop.cancel(),
             },
             Err(error) => {
                 warn!("cannot reach the executor: {error:#}");
@@ -96,6 +112,7 @@ async fn connect(access: &mut Access) -> anyhow::Result<UnixStream> {
             .await
             .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?),
         Access::Child(launcher) => launcher.launch().await,
+        Access::Kept(keeper) => keeper.launch().await,
     }
 }
 

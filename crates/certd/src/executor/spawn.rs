@@ -45,7 +45,7 @@ impl Launcher {
     }
 
     /// Ends what is left of the last executor and starts another.
-    pub(super) async fn launch(&mut self) -> Result<UnixStream> {
+    pub(crate) async fn launch(&mut self) -> Result<UnixStream> {
         self.wait().await;
         let (ours, theirs) = StdStream::pair().context("cannot make a socket pair")?;
         let [program, arguments @ ..] = self.program.as_slice() else { bail!("no executor program") };
@@ -62,7 +62,7 @@ impl Launcher {
     }
 
     /// Waits for the last executor, whose connection has ended, to end too.
-    pub(super) async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         if tokio::time::timeout(FAREWELL, child.wait()).await.is_err() {
             let _ = child.kill().await;
