@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io;
@@ -34,10 +35,15 @@ impl Cancel {
 
     /// True once it is on.
     pub fn is_cancelled(&self) -> bool {
-        self.descriptor().is_some_and(|switch| {
-            let mut watched = [PollFd::from_borrowed_fd(switch, PollFlags::IN)];
-            poll(&mut watched, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
-        })
+        self.wait(Duration::ZERO)
+    }
+
+    /// Waits until it is on, at most for `limit`. True once it is on.
+    pub fn wait(&self, limit: Duration) -> bool {
+        let timeout = Timespec::try_from(limit).ok();
+        let mut watched: Vec<_> =
+            self.descriptor().into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        poll(&mut watched, timeout.as_ref()).is_ok_and(|ready| ready > 0)
     }
 
     /// Readable once it is on.
@@ -54,10 +60,10 @@ mod tests {
     fn a_switch_is_off_until_it_is_switched_on_through_any_of_its_clones() {
         let switch = Cancel::new().unwrap();
         let clone = switch.clone();
-        assert!(!switch.is_cancelled());
+        assert!(!switch.is_cancelled() && !switch.wait(Duration::from_millis(1)));
         clone.cancel();
         clone.cancel();
-        assert!(switch.is_cancelled() && clone.is_cancelled());
+        assert!(switch.is_cancelled() && clone.wait(Duration::MAX));
         Cancel::never().cancel();
         assert!(!Cancel::never().is_cancelled());
     }
