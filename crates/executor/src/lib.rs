@@ -18,6 +18,8 @@ mod clock;
 mod operations;
 mod options;
 mod process;
+#[cfg(test)]
+mod samples;
 mod server;
 mod tokens;
 

@@ -42,11 +42,12 @@ impl GuardedFile {
     pub(crate) fn open(path: &Path) -> Result<Self, GuardedError> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let fd = rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve).map_err(|error| match error {
-            rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => GuardedError::Missing,
-            rustix::io::Errno::LOOP => GuardedError::Link,
-            other => GuardedError::Io(other.into()),
-        })?;
+        let fd =
+            rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve).map_err(|error| match error {
+                rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => GuardedError::Missing,
+                rustix::io::Errno::LOOP => GuardedError::Link,
+                other => GuardedError::Io(other.into()),
+            })?;
         let facts = rustix::fs::fstat(&fd).map_err(io::Error::from)?;
         if FileType::from_raw_mode(facts.st_mode) != FileType::RegularFile {
             return Err(GuardedError::NotAFile);

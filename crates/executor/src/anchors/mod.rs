@@ -81,7 +81,9 @@ impl Anchors {
 
     fn fits_configuration(&self, name: &IssuerName, roots: &Roots) -> bool {
         match self.settings(name).map(|issuer| &issuer.trust) {
-            Ok(TrustAnchor::Fingerprint(wanted)) => set(roots) == BTreeSet::from([wanted.to_ascii_lowercase()]),
+            Ok(TrustAnchor::Fingerprint(wanted)) => {
+                set(roots) == BTreeSet::from([wanted.to_ascii_lowercase()])
+            }
             Ok(TrustAnchor::File(_)) => true,
             Err(_) => false,
         }
@@ -122,7 +124,10 @@ impl Anchors {
     pub(crate) fn trust(&self, name: &IssuerName, pem: &str) -> Result<(), Trouble> {
         let issuer = self.settings(name)?;
         let offered = Roots::from_pem(pem).map_err(|error| {
-            Trouble::new(Reason::WrongRoot, format!("The root offered for issuer `{name}` is unusable: {error}."))
+            Trouble::new(
+                Reason::WrongRoot,
+                format!("The root offered for issuer `{name}` is unusable: {error}."),
+            )
         })?;
         let prints = set(&offered);
         match &issuer.trust {
@@ -234,3 +239,6 @@ fn wrong_fingerprint(name: &IssuerName, wanted: &str, offered: &BTreeSet<String>
         ),
     )
 }
+
+#[cfg(test)]
+mod tests;

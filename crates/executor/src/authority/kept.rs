@@ -32,8 +32,9 @@ impl Kept {
     /// Keeps a text that was read from `path`.
     pub(crate) fn store(&self, path: &AbsolutePath, text: &str, loaded_at: Timestamp) -> Result<(), Trouble> {
         let meta = Meta { path: path.clone(), sha256: sha256_hex(text.as_bytes()), loaded_at };
-        let meta = serde_json::to_vec(&meta)
-            .map_err(|error| Trouble::new(Reason::Internal, format!("cannot encode a state record: {error}")))?;
+        let meta = serde_json::to_vec(&meta).map_err(|error| {
+            Trouble::new(Reason::Internal, format!("cannot encode a state record: {error}"))
+        })?;
         let directory = self.0.subdir(DIRECTORY)?;
         // The text first: a crash between the two leaves a meta file that does not fit, and the text of the file
         // itself is the good one.

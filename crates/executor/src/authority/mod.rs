@@ -153,7 +153,12 @@ impl Authority {
         match TrustedFile::open(self.settings.manifest.as_path()) {
             Ok(file) if seen == Some(file.stamp()) => {
                 let inner = self.lock();
-                Look { state: inner.state, error: inner.error.clone(), loaded: None, seen: inner.seen.clone() }
+                Look {
+                    state: inner.state,
+                    error: inner.error.clone(),
+                    loaded: None,
+                    seen: inner.seen.clone(),
+                }
             }
             Ok(file) => {
                 let stamp = file.stamp().clone();
@@ -185,7 +190,8 @@ impl Authority {
 
     fn is_in_force(&self, text: &str) -> bool {
         let inner = self.lock();
-        inner.in_force.loaded_at().is_some() && inner.in_force.digest() == in_force::sha256_hex(text.as_bytes())
+        inner.in_force.loaded_at().is_some()
+            && inner.in_force.digest() == in_force::sha256_hex(text.as_bytes())
     }
 
     fn parse(&self, text: &str) -> (Option<Manifest>, String) {

@@ -112,11 +112,6 @@ impl TrustedFile {
         &self.stamp
     }
 
-    /// Where the file really is, links resolved.
-    pub(crate) fn real_path(&self) -> &Path {
-        &self.path
-    }
-
     /// The content as text, bounded. A file that changes while it is read is refused: half of it would be old.
     pub(crate) fn read(self) -> Result<String, Refusal> {
         let io = |error| Refusal::Io { path: self.path.clone(), error };
@@ -186,7 +181,10 @@ impl Walk {
                 }
                 FileType::RegularFile if ahead.is_empty() => return self.open(&part, shown),
                 _ if ahead.is_empty() => {
-                    return Err(Refusal::Unusable { path: shown, why: "it is not a regular file".to_owned() });
+                    return Err(Refusal::Unusable {
+                        path: shown,
+                        why: "it is not a regular file".to_owned(),
+                    });
                 }
                 _ => {
                     return Err(Refusal::Unusable { path: shown, why: "it is not a directory".to_owned() });
@@ -282,12 +280,12 @@ fn plain_parts(path: &Path) -> VecDeque<OsString> {
 }
 
 fn open_at(dir: &OwnedFd, name: &OsStr, flags: OFlags, shown: &Path) -> Result<OwnedFd, Refusal> {
-    rustix::fs::openat(dir, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).map_err(|error| {
-        match error {
+    rustix::fs::openat(dir, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).map_err(
+        |error| match error {
             rustix::io::Errno::NOENT => Refusal::Missing(shown.to_owned()),
             other => Refusal::Io { path: shown.to_owned(), error: other.into() },
-        }
-    })
+        },
+    )
 }
 
 fn stat(fd: &OwnedFd, shown: &Path) -> Result<Stat, Refusal> {
@@ -362,7 +360,7 @@ mod tests {
         let link = dir.path().join("link");
         symlink("etc/../etc/manifest.json", &link).unwrap();
         let opened = TrustedFile::open(&link).unwrap();
-        assert_eq!(opened.real_path(), file);
+        assert_eq!(opened.path, file);
         chmod(&file, 0o666);
         refused_at(&link, &file);
     }

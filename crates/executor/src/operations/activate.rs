@@ -1,17 +1,19 @@
-//! `deliver` and `activate`: the guest and the command of an entry.
+//! `activate`: the command of one or several entries.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use phoenix_core::facts::Deed;
-use phoenix_core::manifest::{Entry, PostCommand};
-use phoenix_core::reason::{Reason, Trouble};
+use phoenix_core::manifest::Entry;
+use phoenix_core::reason::{Reason, RetryClass, Trouble};
+use phoenix_guests::call::Call;
 use phoenix_protocol::executor::{Answer, EntryRef};
+use phoenix_sandbox::CommandSpec;
 use phoenix_store::{EntryStore, Generation, LiveFile};
 
-use super::Executor;
 use super::observe::require_own;
+use super::{Executor, deliver};
 use crate::authority::{Known, digest_of};
 use crate::clock;
 
@@ -32,14 +34,12 @@ impl Executor {
     /// Runs the command that these entries share, once, and records for each that it was done.
     pub(super) fn activate(&self, wanted: &[EntryRef]) -> Result<Answer, Trouble> {
         let wave = wanted.iter().map(|one| self.member(one)).collect::<Result<Vec<_>, _>>()?;
-        let command = common_command(&wave)?;
-        let timeout = wave
-            .iter()
-            .filter_map(|member| member.entry().command.as_ref())
-            .map(|command| command.timeout)
-            .max()
-            .unwrap_or(Duration::ZERO);
-        self.run_command(command, timeout, environment(&wave))?;
+        let mut spec = CommandSpec::new(common_command(&wave)?).timeout(time_limit(&wave));
+        spec.env = environment(&wave);
+        match &wave[..] {
+            [member] if deliver::is_legacy(member.entry()) => self.copy_and_run(member, &spec)?,
+            _ => self.run_command(&spec)?,
+        }
         for member in &wave {
             self.record_activation(member)?;
         }
@@ -48,15 +48,25 @@ impl Executor {
         Ok(Answer::Done { observations })
     }
 
+    /// Copies in `/tmp` and the command that picks them up, as one: nothing else enters the guest in between, and
+    /// nothing stays behind.
+    fn copy_and_run(&self, member: &Member, spec: &CommandSpec) -> Result<(), Trouble> {
+        let entry = member.entry();
+        let done = self.copy_into_guest(entry, &member.own).and_then(|()| self.run_command(spec));
+        if let Some(guest) = entry.guest.filter(|_| may_have_arrived(&done)) {
+            self.remove_copies(entry, guest);
+        }
+        if done.is_err() {
+            member.store.update_ledger(|ledger| ledger.delivered = None)?;
+        }
+        done
+    }
+
     fn member(&self, wanted: &EntryRef) -> Result<Member, Trouble> {
         let known = self.known(wanted)?;
         let store = self.store_of(&known.entry);
         let own = require_own(&store, &known.entry)?;
         Ok(Member { known, store, own })
-    }
-
-    pub(super) fn deliver(&self, entry: &Entry) -> Result<Answer, Trouble> {
-        Err(Trouble::new(Reason::BadRequest, format!("There is nothing to deliver for `{}`.", entry.name)))
     }
 
     /// Recorded after the command succeeded: a crash before this makes the command run again, never not at all.
@@ -70,8 +80,13 @@ impl Executor {
         let baseline = settled.and_then(|live| live.baseline());
         let deed = |of| Deed { fingerprint: own.leaf.fingerprint.clone(), of, at: clock::now() };
         let activated = command_digest(member.entry()).map(deed);
+        let delivered =
+            deliver::deed(member.entry(), &member.own).filter(|_| deliver::is_legacy(member.entry()));
         member.store.update_ledger(|ledger| {
             ledger.activated = activated;
+            if delivered.is_some() {
+                ledger.delivered = delivered;
+            }
             if baseline.is_some() {
                 ledger.baseline = baseline;
             }
@@ -84,11 +99,19 @@ fn has_content(file: &LiveFile, sha256: &str) -> bool {
     matches!(file, LiveFile::Present(found) if found.sha256 == sha256)
 }
 
-/// What a command acts on, so that no two act on it at the same time.
-pub(super) fn targets(entry: &Entry) -> BTreeSet<String> {
-    entry.guest.iter().map(|guest| guest.id.to_string()).collect()
+/// A guest that is absent or off got no copies.
+fn may_have_arrived(done: &Result<(), Trouble>) -> bool {
+    !matches!(done, Err(trouble) if trouble.reason.class() == RetryClass::Waiting)
 }
 
+/// Guests that a delivery or command of this entry enters, so that no two do at the same time. Containers and
+/// virtual machines share their numbers.
+pub(super) fn targets(entry: &Entry) -> BTreeSet<String> {
+    let called = entry.command.as_ref().and_then(|command| Call::of(&command.argv).guest());
+    entry.guest.into_iter().chain(called).map(|guest| guest.id.to_string()).collect()
+}
+
+/// Digest of the delivery as configured.
 pub(super) fn delivery_digest(entry: &Entry) -> Option<String> {
     entry.delivery.as_ref().map(|delivery| digest_of(&(entry.guest, delivery)))
 }
@@ -98,16 +121,27 @@ pub(super) fn command_digest(entry: &Entry) -> Option<String> {
     entry.command.as_ref().map(|command| digest_of(&command.argv))
 }
 
-fn common_command(wave: &[Member]) -> Result<&PostCommand, Trouble> {
+/// The command line that all entries of the wave have.
+fn common_command(wave: &[Member]) -> Result<Vec<String>, Trouble> {
     let refuse = |why: &str| Trouble::new(Reason::BadRequest, why.to_owned());
-    let mut commands = wave.iter().map(|member| member.entry().command.as_ref());
+    let mut commands = wave.iter().map(|member| member.entry().command.as_ref().map(|command| &command.argv));
     let first = commands.next().flatten().ok_or_else(|| refuse("There is no command to run."))?;
-    if commands.any(|other| other.map(|other| &other.argv) != Some(&first.argv)) {
+    if commands.any(|other| other != Some(first)) {
         return Err(refuse("Only entries with the same command are activated together."));
     }
-    Ok(first)
+    if wave.len() > 1 && wave.iter().any(|member| deliver::is_legacy(member.entry())) {
+        return Err(refuse("Entries whose copies go to /tmp are activated one by one."));
+    }
+    Ok(first.clone())
 }
 
+fn time_limit(wave: &[Member]) -> Duration {
+    let limits =
+        wave.iter().filter_map(|member| member.entry().command.as_ref()).map(|command| command.timeout);
+    limits.max().unwrap_or(CommandSpec::TIMEOUT)
+}
+
+/// What a command is told. Paths and facts only where one entry is meant.
 fn environment(wave: &[Member]) -> Vec<(String, String)> {
     if let [member] = wave {
         let (entry, leaf) = (member.entry(), member.own.leaf());

@@ -28,8 +28,9 @@ impl Executor {
         store.prove()?;
         let key = key_for(entry, &store)?;
         let csr = key.csr(&entry.common_name, &entry.sans).map_err(|error| cannot_make(entry, &error))?;
-        let meta = serde_json::to_value(StageMeta { csr_sha256: csr.sha256 })
-            .map_err(|error| Trouble::new(Reason::Internal, format!("The stage cannot be written: {error}.")))?;
+        let meta = serde_json::to_value(StageMeta { csr_sha256: csr.sha256 }).map_err(|error| {
+            Trouble::new(Reason::Internal, format!("The stage cannot be written: {error}."))
+        })?;
         let stage = store.stage_key(key.pem().as_bytes(), &meta)?;
         // Stages of attempts that came to nothing; keys that nobody needs should not lie about.
         if let Err(trouble) = store.drop_stages(Some(&stage)) {
@@ -72,8 +73,9 @@ impl Executor {
         check_issuer(entry, issuer)?;
         let store = self.store_of(entry);
         let staged = staged(&store, entry, stage)?;
-        let key = KeyPair::from_pem(&staged.key_pem)
-            .map_err(|error| Trouble::new(Reason::Internal, format!("The staged key is damaged: {error}.")))?;
+        let key = KeyPair::from_pem(&staged.key_pem).map_err(|error| {
+            Trouble::new(Reason::Internal, format!("The staged key is damaged: {error}."))
+        })?;
         let roots = self.anchors.roots(issuer)?;
         let now = clock::now();
         let chain = Chain::from_pem(chain)

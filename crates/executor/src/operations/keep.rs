@@ -103,10 +103,14 @@ const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// Where the first PEM section with a private key begins.
 fn key_begins(bytes: &[u8]) -> Option<usize> {
-    [&b"-----BEGIN PRIVATE KEY-----"[..], b"-----BEGIN EC PRIVATE KEY-----", b"-----BEGIN RSA PRIVATE KEY-----"]
-        .iter()
-        .filter_map(|mark| bytes.windows(mark.len()).position(|window| window == *mark))
-        .min()
+    [
+        &b"-----BEGIN PRIVATE KEY-----"[..],
+        b"-----BEGIN EC PRIVATE KEY-----",
+        b"-----BEGIN RSA PRIVATE KEY-----",
+    ]
+    .iter()
+    .filter_map(|mark| bytes.windows(mark.len()).position(|window| window == *mark))
+    .min()
 }
 
 /// A companion file as it is, where it says the same as what would be written.

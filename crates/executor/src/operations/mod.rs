@@ -6,12 +6,15 @@
 //! | [`issue`] | `prepare`, `token`, `install` |
 //! | [`keep`] | `adopt`, `restore` |
 //! | [`issuers`] | facts of the issuers, `trust` |
-//! | [`activate`] | `deliver`, `activate` |
+//! | [`deliver`] | `deliver` |
+//! | [`activate`] | `activate` |
+//! | [`command`] | running programs |
 //! | [`allowed`] | may this program be run |
 
 mod activate;
 mod allowed;
 mod command;
+mod deliver;
 mod issue;
 mod issuers;
 mod keep;
@@ -76,7 +79,9 @@ impl Executor {
             | Operation::Prepare { entry }
             | Operation::Install { entry, .. }
             | Operation::Adopt { entry }
-            | Operation::Restore { entry } => Ok((LaneKind::Files, vec![pair_key(&self.known(entry)?.entry)])),
+            | Operation::Restore { entry } => {
+                Ok((LaneKind::Files, vec![pair_key(&self.known(entry)?.entry)]))
+            }
             Operation::Deliver { entry } => self.command_placement(std::slice::from_ref(entry)),
             Operation::Activate { entries } => self.command_placement(entries),
         }
@@ -95,7 +100,9 @@ impl Executor {
     /// Does what is asked for.
     pub(crate) fn perform(&self, operation: Operation) -> Result<Answer, Trouble> {
         match operation {
-            Operation::Hello { .. } => Err(Trouble::new(Reason::BadRequest, "`hello` comes first, and once.")),
+            Operation::Hello { .. } => {
+                Err(Trouble::new(Reason::BadRequest, "`hello` comes first, and once."))
+            }
             Operation::Snapshot { refresh, offset } => Ok(self.snapshot(refresh, offset)),
             Operation::Observe { entry } => {
                 let known = self.known(&entry)?;
@@ -103,7 +110,8 @@ impl Executor {
             }
             Operation::Prepare { entry } => self.prepare(&self.known(&entry)?.entry),
             Operation::Token { entry, issuer, purpose, kid, encrypted_key, ca_time } => {
-                let words = crate::tokens::CaWords { kid: &kid, encrypted_key: &encrypted_key, time: ca_time };
+                let words =
+                    crate::tokens::CaWords { kid: &kid, encrypted_key: &encrypted_key, time: ca_time };
                 self.token(&self.known(&entry)?.entry, &issuer, &purpose, words)
             }
             Operation::Install { entry, stage, issuer, chain } => {

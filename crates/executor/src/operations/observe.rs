@@ -68,7 +68,10 @@ impl Executor {
     fn own_copy(&self, entry: &Entry, own: &Generation, now: Timestamp) -> Option<OwnCopy> {
         let chain = own.cert_pem().and_then(|pem| {
             Chain::from_pem(pem).map_err(|error| {
-                Trouble::new(phoenix_core::reason::Reason::Internal, format!("our own copy is damaged: {error}"))
+                Trouble::new(
+                    phoenix_core::reason::Reason::Internal,
+                    format!("our own copy is damaged: {error}"),
+                )
             })
         });
         match chain {

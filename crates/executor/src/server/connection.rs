@@ -147,7 +147,8 @@ impl Connection {
         self.link.begin(id, kind)?;
         let (executor, link) = (Arc::clone(&self.executor), Arc::clone(&self.link));
         let accepted = self.lanes.of(kind).submit(keys, move || {
-            let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| executor.perform(operation)));
+            let answer =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| executor.perform(operation)));
             link.finish(id, kind, answer.unwrap_or_else(|_| Err(defect())));
         });
         if !accepted {

@@ -45,10 +45,7 @@ pub(crate) struct Lanes {
 
 impl Lanes {
     fn new() -> Self {
-        Self {
-            files: Lane::new("files", FILE_THREADS),
-            commands: Lane::new("command", COMMAND_THREADS),
-        }
+        Self { files: Lane::new("files", FILE_THREADS), commands: Lane::new("command", COMMAND_THREADS) }
     }
 
     pub(crate) fn of(&self, kind: LaneKind) -> &Lane {

@@ -141,3 +141,74 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     array.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     array
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use phoenix_core::settings::{IssuerKind, ProvisionerSettings};
+
+    use super::*;
+    use crate::samples;
+
+    fn provisioner(dir: &Path) -> ProvisionerSettings {
+        match samples::settings(dir).issuers[0].kind.clone() {
+            IssuerKind::StepCa(settings) => settings.provisioner,
+            IssuerKind::Acme(_) => panic!("the sample is a Step-CA"),
+        }
+    }
+
+    fn encrypted(password: &str) -> String {
+        ProvisionerKey::generate_p256().unwrap().encrypt(password.as_bytes(), 100_000).unwrap()
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix(1_000_000 + seconds)
+    }
+
+    #[test]
+    fn a_password_is_used_once_and_a_guesser_gets_few_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let (issuer, provisioner) = ("phoenix".parse().unwrap(), provisioner(dir.path()));
+        let keyring = Keyring::default();
+        let unlock = |key: &str, now| keyring.unlock(&issuer, &provisioner, key, now).map(|_| ());
+        let reason = |key: &str, now| unlock(key, now).unwrap_err().reason;
+
+        let real = encrypted("secret");
+        assert_eq!(reason(&real, at(0)), Reason::IssuerNotReady);
+        fs::write(dir.path().join("password"), "wrong\n").unwrap();
+        assert_eq!(reason(&real, at(0)), Reason::WrongPassword);
+        assert_eq!(reason(&real, at(0)), Reason::WrongPassword);
+        fs::write(dir.path().join("password"), "secret\n").unwrap();
+        unlock(&real, at(1)).unwrap();
+
+        let guesses: Vec<String> = (0..4).map(|number| encrypted(&format!("guess {number}"))).collect();
+        for guess in &guesses[..3] {
+            assert_eq!(reason(guess, at(2)), Reason::WrongPassword);
+        }
+        assert_eq!(reason(&guesses[3], at(2)), Reason::PasswordLocked);
+        unlock(&real, at(2)).unwrap();
+        assert_eq!(reason(&guesses[0], at(400)), Reason::WrongPassword);
+        assert_eq!(reason(&guesses[3], at(400)), Reason::WrongPassword);
+    }
+
+    #[test]
+    fn garbage_and_weak_keys_are_refused_without_the_password() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("password"), "secret").unwrap();
+        let (issuer, provisioner) = ("phoenix".parse().unwrap(), provisioner(dir.path()));
+        let keyring = Keyring::default();
+        let weak = ProvisionerKey::generate_p256().unwrap().encrypt(b"secret", 1000);
+        let long = "x".repeat(MAX_INPUT + 1);
+        for key in ["", "a.b.c.d.e", &long].into_iter().chain(weak.as_deref().ok()) {
+            for _ in 0..5 {
+                let trouble = keyring.unlock(&issuer, &provisioner, key, at(0)).err().unwrap();
+                assert!(
+                    matches!(trouble.reason, Reason::UnknownProvisioner | Reason::BadRequest),
+                    "{trouble:?}"
+                );
+            }
+        }
+    }
+}
