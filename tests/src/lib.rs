@@ -130,3 +130,33 @@ pub fn tells(entry: &CertificateStatus, reason: Reason, words: &[&str]) -> bool 
     entry.reason.as_deref() == Some(reason.code())
         && words.iter().all(|word| sentence.contains(&word.to_lowercase()))
 }
+
+#[cfg(test)]
+mod tests {
+    use phoenix_core::settings::Settings;
+
+    use super::*;
+
+    #[test]
+    fn the_configuration_of_a_bed_is_what_it_should_be() -> Result<()> {
+        let scratch = Scratch::new()?;
+        let ca = StepCa::prepare(&scratch.join("ca"), StepCaVersion::V0_30_2, &Options::default())?;
+        let programs = ["pct", "qm"].map(|name| scratch.join("bin").join(name));
+        let text = Setup::new(&scratch)?.step_ca(&ca).programs(programs).text()?;
+        let settings =
+            Settings::parse(&text, "certd.toml").map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
+        ensure!(settings.issuers.len() == 1 && settings.executor.commands.len() == 2, "{settings:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn guests_are_found_in_commands_and_deliveries() {
+        let entries = [
+            serde_json::json!({"post_renewal_command": "qm guest exec 1001 -- systemctl restart docker"}),
+            serde_json::json!({"post_renewal_command": "pct exec 102 -- systemctl restart traefik"}),
+            serde_json::json!({"guest_id": "101", "post_renewal_command": "pct exec 101 -- nginx -s reload"}),
+            serde_json::json!({"guest_id": 1001, "guest_type": "vm"}),
+        ];
+        assert_eq!(guests_of(&entries), [(101, Kind::Lxc), (102, Kind::Lxc), (1001, Kind::Vm)]);
+    }
+}

@@ -66,7 +66,7 @@ impl<'a> Setup<'a> {
 
     /// Writes configuration and manifest and starts the daemon.
     pub fn start(self, manifest: &[Value]) -> Result<Daemon> {
-        self.scratch.directory("run")?;
+        self.scratch.directory("run/executor")?;
         self.scratch.file("etc/certificate-manifest.json", serde_json::to_vec_pretty(manifest)?, 0o644)?;
         self.scratch.file("etc/certd.toml", self.text()?, 0o644)?;
         let mut daemon = Daemon {
@@ -81,14 +81,15 @@ impl<'a> Setup<'a> {
         Ok(daemon)
     }
 
-    fn text(&self) -> Result<String> {
+    /// The text of `certd.toml`.
+    pub fn text(&self) -> Result<String> {
         let list = |paths: &[PathBuf]| paths.iter().map(|path| quoted(path)).collect::<Vec<_>>().join(", ");
         let at = |below: &str| self.scratch.join(below).display().to_string();
         let mut text = String::new();
         writeln!(text, "manifest = {:?}", at("etc/certificate-manifest.json"))?;
         writeln!(text, "state_dir = {:?}", at("state/certd"))?;
         writeln!(text, "control_socket = {:?}", at("run/control.sock"))?;
-        writeln!(text, "\n[executor]\nsocket = {:?}", at("run/executor.sock"))?;
+        writeln!(text, "\n[executor]\nsocket = {:?}", at("run/executor/executor.sock"))?;
         writeln!(text, "state_dir = {:?}", at("state/executor"))?;
         writeln!(text, "target_roots = [{}]\ncommands = [{}]", list(&self.roots), list(&self.programs))?;
         for issuer in &self.issuers {

@@ -1,11 +1,12 @@
 //! The operator's manifest, moved below a scratch root.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::peers;
 use crate::scratch::Scratch;
 
 /// The two names of the operator's plan.
@@ -28,7 +29,7 @@ pub struct Place {
 
 /// A file below `config/`.
 pub fn config_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config").join(name)
+    peers::tree().join("config").join(name)
 }
 
 /// Every entry of `config/certificate-manifest.json`.

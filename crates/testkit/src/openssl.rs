@@ -94,3 +94,43 @@ pub fn make_pair(ca: &StepCa, cert: &Path, key: &Path, cn: &str, sans: &str, day
     let whole = [fs::read(cert)?, fs::read(ca.intermediate())?].concat();
     fs::write(cert, whole).with_context(|| format!("cannot write {cert_text}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::StepCaVersion;
+    use crate::scratch::Scratch;
+    use crate::stepca::Options;
+
+    #[test]
+    fn a_pair_is_good_only_with_its_own_key_and_its_own_root() -> Result<()> {
+        let scratch = Scratch::new()?;
+        let [ca, other] = ["ca", "other"]
+            .map(|name| StepCa::prepare(&scratch.join(name), StepCaVersion::V0_30_2, &Options::default()));
+        let (ca, other) = (ca?, other?);
+        let [cert, key, cert2, key2] = ["cert", "key", "cert2", "key2"].map(|name| scratch.join(name));
+        make_pair(&ca, &cert, &key, "web.internal", "DNS:web.internal,IP:10.0.0.111", 1)?;
+        make_pair(&ca, &cert2, &key2, "web.internal", "DNS:web.internal", 1)?;
+        check_pair(&ca, &cert, &key)?;
+        assert!(check_pair(&ca, &cert, &key2).is_err());
+        assert!(check_pair(&other, &cert, &key).is_err());
+        assert!(extensions(&cert)?.contains("IP Address:10.0.0.111"));
+        assert_ne!(serial(&cert)?, serial(&cert2)?);
+        assert_eq!(fingerprint(&cert)?.len(), 64);
+        Ok(())
+    }
+
+    #[test]
+    fn the_secret_number_is_what_openssl_prints() -> Result<()> {
+        let scratch = Scratch::new()?;
+        let key = scratch.join("key").display().to_string();
+        run("openssl", ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &key])?;
+        let text = String::from_utf8(run("openssl", ["pkey", "-in", &key, "-noout", "-text"])?.stdout)?;
+        let printed =
+            text.split_once("priv:").and_then(|(_, rest)| rest.split_once("pub:")).context("no number")?.0;
+        let hex: String = secret_scalar(Path::new(&key))?.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(printed.replace([':', ' ', '\n'], ""), hex);
+        assert!(pem_lines(Path::new(&key))?.len() > 2);
+        Ok(())
+    }
+}

@@ -66,7 +66,12 @@ pub fn directory() -> PathBuf {
 
 /// Directory of the scripts that build and set up the peers, in the source tree.
 pub fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/peers")
+    tree().join("tests/peers")
+}
+
+/// Root of the source tree that this was built from.
+pub fn tree() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_path_buf()
 }
 
 /// FNV-1a: enough to see that a script changed, and the same in every release of Rust.

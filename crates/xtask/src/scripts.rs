@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use phoenix_testkit::peers;
 
 use crate::shell::{command, run};
 
@@ -13,7 +14,7 @@ const PLACES: [&str; 5] = [".ci", "config", "crates", "systemd", "tests"];
 pub(crate) fn check() -> Result<()> {
     let mut scripts = Vec::new();
     for place in PLACES {
-        collect(&crate::tree().join(place), &mut scripts);
+        collect(&peers::tree().join(place), &mut scripts);
     }
     scripts.sort();
     run(command("shellcheck", ["--severity=warning"]).args(scripts))

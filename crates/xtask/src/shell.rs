@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use phoenix_testkit::peers;
 
 /// A command in the root of the source tree.
 pub(crate) fn command<S: AsRef<OsStr>>(
@@ -11,7 +12,7 @@ pub(crate) fn command<S: AsRef<OsStr>>(
     arguments: impl IntoIterator<Item = S>,
 ) -> Command {
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(crate::tree());
+    command.args(arguments).current_dir(peers::tree());
     command
 }
 
