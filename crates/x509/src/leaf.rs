@@ -88,10 +88,11 @@ fn names(certificate: &X509Certificate<'_>) -> Result<(Vec<San>, Vec<String>), &
 }
 
 fn san(name: &GeneralName<'_>) -> Option<San> {
+    let plain = |text: &str| (!text.chars().any(char::is_control)).then(|| text.to_owned());
     match name {
-        GeneralName::DNSName(name) => Some(San::Dns(name.to_ascii_lowercase())),
-        GeneralName::RFC822Name(name) => Some(San::Email((*name).to_owned())),
-        GeneralName::URI(name) => Some(San::Uri((*name).to_owned())),
+        GeneralName::DNSName(name) => plain(name).map(|name| San::Dns(name.to_ascii_lowercase())),
+        GeneralName::RFC822Name(name) => plain(name).map(San::Email),
+        GeneralName::URI(name) => plain(name).map(San::Uri),
         GeneralName::IPAddress(bytes) => address(bytes).map(San::Ip),
         _ => None,
     }

@@ -175,7 +175,7 @@ fn describe(error: &webpki::Error) -> String {
             "an intermediate or the root forbids its names (name constraints)".into()
         }
         Error::PathLenConstraintViolated => "its chain is longer than a CA in it allows".into(),
-        other => format!("{other:?}"),
+        other => format!("its chain cannot be verified ({other:?})"),
     }
 }
 
