@@ -15,7 +15,7 @@ use nix::unistd::User;
 use phoenix_core::settings::Settings;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    SendFlags, recv, recvmsg, sendmsg,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
@@ -131,14 +131,10 @@ impl Keeper {
         Ok(Self(UnixStream::from_std(stream).context("standard input is no connection to a keeper")?))
     }
 
-    /// Resolves when the keeper is gone or wants the daemon to end.
+    /// Resolves when the keeper is gone or wants the daemon to end. It never speaks without being asked.
     pub(crate) async fn ended(&self) {
-        loop {
-            match self.0.ready(Interest::READABLE).await {
-                Ok(ready) if !ready.is_read_closed() => tokio::task::yield_now().await,
-                Ok(_) | Err(_) => return,
-            }
-        }
+        let peek = || Ok(recv(&self.0, &mut [0_u8; 1], RecvFlags::PEEK)?);
+        let _ = self.0.async_io(Interest::READABLE, peek).await;
     }
 
     /// Asks for an executor and returns the connection to it.
