@@ -80,3 +80,51 @@ pub fn socket(asked: Option<&Path>, config: &Result<Settings, ConfigError>) -> (
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: Option<&str>) -> Result<Settings, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("certd.toml");
+        if let Some(text) = text {
+            std::fs::write(&path, text).unwrap();
+        }
+        load(&path)
+    }
+
+    const GOOD: &str = r#"
+        control_socket = "/run/other/control.sock"
+        [executor]
+        target_roots = ["/mnt"]
+        [[issuer]]
+        name = "phoenix"
+        type = "step-ca"
+        url = "https://ca.internal:9000"
+        root = "/mnt/root.crt"
+        provisioner = "admin"
+        password_file = "/mnt/password"
+    "#;
+
+    #[test]
+    fn the_option_goes_before_the_configuration_and_that_before_the_default() {
+        let asked = Path::new("/asked.sock");
+        assert_eq!(socket(Some(asked), &at(None)), (asked.to_owned(), None));
+        assert_eq!(socket(Some(asked), &at(Some("wrong"))), (asked.to_owned(), None));
+        assert_eq!(socket(None, &at(Some(GOOD))), ("/run/other/control.sock".into(), None));
+        assert_eq!(socket(None, &at(None)), (DEFAULT_SOCKET.into(), None));
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_tell_the_socket_is_remarked() {
+        let (path, remark) = socket(None, &at(Some("wrong")));
+        assert_eq!(path, Path::new(DEFAULT_SOCKET));
+        let remark = remark.unwrap();
+        assert!(remark.starts_with("the configuration is wrong:\n"), "{remark}");
+        assert!(
+            remark.ends_with("\nthe control socket is taken to be /run/phoenix-certd/control.sock"),
+            "{remark}"
+        );
+    }
+}

@@ -48,20 +48,11 @@ impl Output {
         self.print(text)
     }
 
-    /// Writes `document` as indented JSON.
-    ///
-    /// # Errors
-    /// As [`Self::print`].
-    pub fn document(&mut self, document: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(document).map_err(io::Error::from);
-        self.print(&(text.map_err(Failure::Output)? + "\n"))
-    }
-
     /// Writes `document` as one line of JSON.
     ///
     /// # Errors
     /// As [`Self::print`].
-    pub fn json_line(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+    pub fn document(&mut self, document: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(document).map_err(io::Error::from);
         self.print(&(text.map_err(Failure::Output)? + "\n"))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use phoenix_core::time::Timestamp;
 
-/// The two largest units, rounded down: `23 h 12 min`, `59 d`, `8 s`.
+/// The two largest units, rounded down: `23 h 12 min`, `8 s`; from ten days on one: `59 d`, `10 years`.
 pub fn words(span: Duration) -> String {
     let seconds = span.as_secs();
     let (days, hours) = (seconds / 86_400, seconds / 3_600 % 24);
@@ -14,7 +14,8 @@ pub fn words(span: Duration) -> String {
         (0, 0, _) => two(minutes, "min", rest, "s"),
         (0, _, _) => two(hours, "h", minutes, "min"),
         (1..=9, _, _) => two(days, "d", hours, "h"),
-        _ => format!("{days} d"),
+        (10..730, _, _) => format!("{days} d"),
+        _ => format!("{} years", days / 365),
     }
 }
 
@@ -47,6 +48,8 @@ mod tests {
             (86_400, "1 d"),
             (90_061, "1 d 1 h"),
             (864_000 + 3_600, "10 d"),
+            (729 * 86_400, "729 d"),
+            (3_650 * 86_400, "10 years"),
         ] {
             assert_eq!(words(Duration::from_secs(seconds)), text);
         }

@@ -7,7 +7,7 @@ mod words;
 use std::path::Path;
 use std::time::Duration;
 
-use phoenix_core::manifest::{Context, Entry, Manifest};
+use phoenix_core::manifest::{Context, Entry, InvalidEntry, Manifest};
 use phoenix_core::name::IssuerName;
 use phoenix_probe::Address;
 use phoenix_x509::{Chain, KeyPair};
@@ -87,6 +87,13 @@ fn manifest(session: &Session) -> Result<Manifest, String> {
 }
 
 fn unknown(what: &str, manifest: &Manifest) -> Failure {
+    let is_meant = |entry: &&InvalidEntry| {
+        [&entry.name, &entry.common_name].into_iter().any(|name| name.as_deref() == Some(what))
+    };
+    if let Some(entry) = manifest.invalid.iter().find(is_meant) {
+        let problems = entry.problems.join("\n");
+        return Failure::Unreadable(format!("the entry `{what}` is invalid ({}):\n{problems}", entry.path));
+    }
     let names = manifest.entries.iter().flat_map(|entry| [entry.name.as_str(), entry.common_name.as_str()]);
     let sentence = no_such_name(what, names);
     Failure::NoSuchName(format!("`{what}` is neither a file nor HOST:PORT, and {sentence}"))

@@ -29,7 +29,7 @@ pub fn render(inspection: &Inspection, now: Timestamp) -> String {
 
 fn describe(out: &mut String, certificate: &CertificateFacts, now: Timestamp) {
     let mut field = |label, value: &str| line(out, "  ", label, value);
-    field("subject", &certificate.common_name.as_ref().map_or("-".to_owned(), |name| format!("CN={name}")));
+    field("subject", certificate.common_name.as_deref().unwrap_or("-"));
     if !certificate.sans.is_empty() {
         field("names", &certificate.sans.join(", "));
     }
@@ -104,7 +104,7 @@ mod tests {
         CertificateFacts {
             common_name: Some("docker-daemon.internal.thinkheads.ai".into()),
             sans: vec!["docker-daemon.internal.thinkheads.ai".into(), "10.0.0.111".into()],
-            issuer: "CN=Phoenix Intermediate CA".into(),
+            issuer: "Phoenix Intermediate CA".into(),
             serial: "ff".into(),
             serial_decimal: Some("255".into()),
             fingerprint_sha256: "ab12".into(),
@@ -146,9 +146,9 @@ mod tests {
 10.0.0.111:2376
 
 certificate 1 of 2, leaf
-  subject      CN=docker-daemon.internal.thinkheads.ai
+  subject      docker-daemon.internal.thinkheads.ai
   names        docker-daemon.internal.thinkheads.ai, 10.0.0.111
-  issuer       CN=Phoenix Intermediate CA
+  issuer       Phoenix Intermediate CA
   serial       ff
                255 decimal
   SHA-256      ab12
@@ -158,8 +158,8 @@ certificate 1 of 2, leaf
   key          ec-p256
 
 certificate 2 of 2, sent with it
-  subject      CN=Phoenix\\u{1b}[2J CA
-  issuer       CN=Phoenix Intermediate CA
+  subject      Phoenix\\u{1b}[2J CA
+  issuer       Phoenix Intermediate CA
   serial       ff
                255 decimal
   SHA-256      ab12

@@ -209,6 +209,3 @@ fn invalid(entry: &InvalidEntry) -> CertificateStatus {
         last_error: None,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,6 +6,7 @@ mod words;
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use phoenix_protocol::control::StatusDocument;
 use phoenix_protocol::executor::ManifestState;
 use serde_json::Value;
@@ -19,13 +20,22 @@ use crate::{Failure, Session, clock, names, offline};
 
 pub use report::render;
 
+/// Where the daemon reports.
+const ROUTE: &str = "/v1/status";
 /// Time between two looks of `--watch`.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// A report as JSON, which keeps what a newer daemon adds, and a remark about where it comes from.
+/// A report and a remark about where it comes from.
 struct Report {
-    document: Value,
+    document: Document,
     remark: Option<String>,
+}
+
+/// A report as JSON, which keeps what a newer daemon adds. Text is parsed no further than is needed: the report of
+/// ten thousand certificates has many megabytes.
+enum Document {
+    Text(Bytes),
+    Tree(Value),
 }
 
 /// Shows the report, once or again and again.
@@ -41,9 +51,9 @@ pub async fn run(session: &Session, args: &StatusArgs, out: &mut Output) -> Resu
         note(remark);
     }
     if session.json {
-        out.document(&report.document)?;
+        report.document.print(out)?;
     } else {
-        out.print(&render(&typed(report.document)?))?;
+        out.print(&render(&report.document.typed()?))?;
     }
     Ok(Exit::Done)
 }
@@ -56,13 +66,13 @@ async fn watch(session: &Session, args: &StatusArgs, out: &mut Output) -> Result
         let report = gather(session, &args.names).await?;
         if redraws {
             let remark = report.remark.map_or_else(String::new, |remark| remark + "\n\n");
-            out.redraw(&(remark + &render(&typed(report.document)?)))?;
+            out.redraw(&(remark + &render(&report.document.typed()?)))?;
         } else {
             if report.remark != last_remark {
                 report.remark.iter().for_each(|remark| note(remark));
                 last_remark = report.remark;
             }
-            out.json_line(&report.document)?;
+            report.document.print(out)?;
         }
         tokio::time::sleep(PERIOD).await;
     }
@@ -70,26 +80,22 @@ async fn watch(session: &Session, args: &StatusArgs, out: &mut Output) -> Result
 }
 
 async fn gather(session: &Session, wanted: &[String]) -> Result<Report, Failure> {
-    let mut report = match ask(&session.daemon).await {
-        Ok(document) => Report { document, remark: session.remark.clone() },
+    let report = match session.daemon.get(ROUTE).await {
+        Ok(text) => Report { document: Document::Text(text), remark: session.remark.clone() },
         Err(error) => from_files(session, error)?,
     };
-    if !wanted.is_empty() {
-        keep(&mut report.document, wanted)?;
+    if wanted.is_empty() {
+        return Ok(report);
     }
-    Ok(report)
-}
-
-/// The daemon's report.
-async fn ask(daemon: &Daemon) -> Result<Value, RequestError> {
-    let body = daemon.get("/v1/status").await?;
-    let document = serde_json::from_slice(&body);
-    Ok(document.map_err(|error| daemon.lost(&format!("its report is not JSON ({error})")))?)
+    let mut tree = report.document.tree()?;
+    keep(&mut tree, wanted)?;
+    Ok(Report { document: Document::Tree(tree), ..report })
 }
 
 /// All names and common names that the daemon knows; none when it does not tell.
 pub async fn known_names(daemon: &Daemon) -> Vec<String> {
-    let document = ask(daemon).await.unwrap_or_default();
+    let text = daemon.get(ROUTE).await.unwrap_or_default();
+    let document: Value = serde_json::from_slice(&text).unwrap_or_default();
     let entries = document.get("certificates").and_then(Value::as_array);
     let entries = entries.map(Vec::as_slice).unwrap_or_default();
     entries.iter().flat_map(names_of).flatten().map(ToOwned::to_owned).collect()
@@ -110,15 +116,42 @@ fn from_files(session: &Session, error: RequestError) -> Result<Report, Failure>
     let remark = format!("{why}\nThis report is made from the files alone.");
     let document = serde_json::to_value(offline::report(settings, clock::now()))
         .map_err(|error| Failure::Unreadable(format!("cannot make a report: {error}")))?;
-    Ok(Report { document, remark: Some(remark) })
+    Ok(Report { document: Document::Tree(document), remark: Some(remark) })
 }
 
-fn typed(document: Value) -> Result<StatusDocument, Failure> {
-    serde_json::from_value(document).map_err(|error| {
-        Failure::Unreadable(format!(
-            "the daemon's report cannot be understood ({error}): is phoenix-certctl older than the daemon?"
-        ))
-    })
+impl Document {
+    fn typed(self) -> Result<StatusDocument, Failure> {
+        match self {
+            Self::Text(text) => serde_json::from_slice(&text),
+            Self::Tree(tree) => serde_json::from_value(tree),
+        }
+        .map_err(strange)
+    }
+
+    fn tree(self) -> Result<Value, Failure> {
+        match self {
+            Self::Text(text) => serde_json::from_slice(&text).map_err(strange),
+            Self::Tree(tree) => Ok(tree),
+        }
+    }
+
+    /// As one line of JSON.
+    fn print(self, out: &mut Output) -> Result<(), Failure> {
+        match self {
+            Self::Text(text) if !text.contains(&b'\n') => {
+                let _: serde::de::IgnoredAny = serde_json::from_slice(&text).map_err(strange)?;
+                out.print(&String::from_utf8_lossy(&text))?;
+                out.print("\n")
+            }
+            other => out.document(&other.tree()?),
+        }
+    }
+}
+
+fn strange(error: serde_json::Error) -> Failure {
+    Failure::Unreadable(format!(
+        "the daemon's report cannot be understood ({error}): is phoenix-certctl older than the daemon?"
+    ))
 }
 
 fn names_of(entry: &Value) -> [Option<&str>; 2] {

@@ -4,6 +4,7 @@
 mod daemon;
 mod files;
 mod inspect;
+mod pki;
 mod request;
 mod status;
 

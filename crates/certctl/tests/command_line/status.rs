@@ -111,6 +111,8 @@ fn a_report_of_another_age_is_an_error_but_its_json_is_passed_on() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("is phoenix-certctl older than the daemon?"), "{}", ended.stderr);
     assert_eq!(status(&["--json"], Reply::json("200 OK", &strange)).json(), strange);
+    let ended = status(&["--json"], Reply::raw(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"));
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
 }
 
 #[test]
@@ -145,6 +147,32 @@ fn watching_without_a_terminal_gives_one_line_of_json_for_each_look() {
         let document: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         assert_eq!(document["certificates"][0]["name"], "traefik-client");
     }
+    daemon.asked();
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn watching_on_a_terminal_draws_the_coloured_table_again_and_again() {
+    let scene = Scene::new();
+    let replies = [(), ()].map(|()| Reply::json("200 OK", &report()));
+    let daemon = FakeDaemon::start(&scene.socket(), replies.into());
+    // script(1) runs the command on a terminal of its own.
+    let line = format!(
+        "{} --socket {} status --watch",
+        env!("CARGO_BIN_EXE_phoenix-certctl"),
+        scene.socket().display()
+    );
+    let mut script = Command::new("script");
+    script.args(["-q", "-e", "-c", &line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
+    let mut child = script.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut seen = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    while seen.matches("after 1 failure").count() < 2 {
+        assert_ne!(output.read_line(&mut seen).unwrap(), 0, "{seen}");
+    }
+    assert_eq!(seen.matches("\u{1b}[H\u{1b}[2J").count(), 2);
+    assert!(seen.contains("\u{1b}[31mretrying\u{1b}[0m"), "{seen}");
     daemon.asked();
     child.kill().unwrap();
     child.wait().unwrap();
