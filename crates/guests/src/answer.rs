@@ -189,12 +189,13 @@ mod tests {
     #[test]
     fn an_answer_without_its_middle_is_still_understood_where_it_can_be() {
         let (long, lie) = ("x".repeat(5000), "\n   \"exitcode\" : 0,\n   \"exited\" : 1,\n".repeat(100));
-        for (err, out) in [("short", &long), (&long, "short"), ("", &lie), (lie.as_str(), "")] {
+        let (long, lie) = (long.as_str(), lie.as_str());
+        for (err, out) in [("short", long), (long, "short"), ("", lie), (lie, "")] {
             let result = parse(&cut(err, out, 400)).unwrap();
             assert_eq!((result.ended, result.truncated), (GuestEnded::Exited(3), true));
         }
-        assert_eq!(parse(&cut(&long, &long, 400)), Err(Unclear::TooLong));
-        assert_eq!(parse(&cut(&lie, &lie, 400)), Err(Unclear::TooLong));
+        assert_eq!(parse(&cut(long, long, 400)), Err(Unclear::TooLong));
+        assert_eq!(parse(&cut(lie, lie, 400)), Err(Unclear::TooLong));
     }
 
     proptest! {

@@ -66,10 +66,15 @@ fn guest(kind: GuestKind, words: &[&str]) -> Option<Guest> {
 /// The command line with a time limit for `qm guest exec`, whose own is 30 seconds, unless it names one or asks
 /// not to wait. Other command lines stay as they are.
 pub fn prepare_argv(argv: &[String], timeout: Duration) -> Vec<String> {
-    let mut argv = argv.to_vec();
-    if !matches!(Call::of(&argv), Call::AgentExec(_)) {
-        return argv;
+    match Call::of(argv) {
+        Call::AgentExec(_) => with_time_limit(argv, timeout),
+        _ => argv.to_vec(),
     }
+}
+
+/// The command line of a `qm guest exec` with a time limit.
+pub(crate) fn with_time_limit(argv: &[String], timeout: Duration) -> Vec<String> {
+    let mut argv = argv.to_vec();
     let end = argv.iter().position(|word| word == "--");
     let options = argv.get(3..end.unwrap_or(argv.len())).unwrap_or_default();
     if options.iter().any(|word| is_option(word, "timeout") || is_option(word, "synchronous")) {

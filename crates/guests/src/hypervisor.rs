@@ -8,7 +8,7 @@ use phoenix_sandbox::{Cancel, CommandSpec, Finished, Runner, SandboxError};
 use zeroize::Zeroizing;
 
 use crate::answer::{GuestEnded, GuestResult};
-use crate::call::{Call, prepare_argv};
+use crate::call::{Call, with_time_limit};
 use crate::verdict::{Verdict, label};
 
 /// What `qm` needs beyond the command's own time: it pings and synchronises the agent first, and each exchange
@@ -65,7 +65,7 @@ impl<'a> Hypervisor<'a> {
     /// # Errors
     /// What went wrong, with the reason that decides about retries.
     pub fn run(&self, spec: &CommandSpec) -> Result<Said, Trouble> {
-        self.run_as(&label(&spec.argv), spec)
+        self.run_as(&label(&spec.argv), Call::of(&spec.argv), spec)
     }
 
     /// Runs a program in a guest.
@@ -74,9 +74,10 @@ impl<'a> Hypervisor<'a> {
     /// As [`Hypervisor::run`]; messages call the command `label`.
     pub fn exec(&self, label: &str, guest: Guest, command: GuestCommand<'_>) -> Result<Said, Trouble> {
         let id = guest.id.to_string();
-        let mut argv: Vec<String> = match guest.kind {
-            GuestKind::Lxc => vec![self.programs.pct.clone(), "exec".into(), id],
-            GuestKind::Vm => vec![self.programs.qm.clone(), "guest".into(), "exec".into(), id],
+        let program = self.program(guest.kind).to_owned();
+        let (mut argv, call) = match guest.kind {
+            GuestKind::Lxc => (vec![program, "exec".into(), id], Call::ContainerExec(Some(guest))),
+            GuestKind::Vm => (vec![program, "guest".into(), "exec".into(), id], Call::AgentExec(Some(guest))),
         };
         if command.stdin.is_some() && guest.kind == GuestKind::Vm {
             argv.extend(["--pass-stdin".to_owned(), "1".to_owned()]);
@@ -84,12 +85,12 @@ impl<'a> Hypervisor<'a> {
         argv.push("--".to_owned());
         argv.extend(command.argv.iter().map(|word| (*word).to_owned()));
         let spec = CommandSpec { stdin: command.stdin, ..CommandSpec::new(argv).timeout(command.timeout) };
-        self.run_as(label, &spec)
+        self.run_as(label, call, &spec)
     }
 
-    fn run_as(&self, label: &str, spec: &CommandSpec) -> Result<Said, Trouble> {
-        match Call::of(&spec.argv) {
-            call @ Call::AgentExec(guest) => self.run_by_agent(label, call, guest, spec),
+    fn run_as(&self, label: &str, call: Call, spec: &CommandSpec) -> Result<Said, Trouble> {
+        match call {
+            Call::AgentExec(_) => self.run_by_agent(label, call, spec),
             call => {
                 let finished = self.finish(label, spec)?;
                 Verdict { label, call, finished: &finished }.result()?;
@@ -99,21 +100,15 @@ impl<'a> Hypervisor<'a> {
         }
     }
 
-    fn run_by_agent(
-        &self,
-        label: &str,
-        call: Call,
-        guest: Option<Guest>,
-        spec: &CommandSpec,
-    ) -> Result<Said, Trouble> {
+    fn run_by_agent(&self, label: &str, call: Call, spec: &CommandSpec) -> Result<Said, Trouble> {
         let deadline = Instant::now().checked_add(spec.timeout);
         let mut asked = spec.clone();
-        asked.argv = prepare_argv(&spec.argv, spec.timeout);
+        asked.argv = with_time_limit(&spec.argv, spec.timeout);
         asked.timeout = spec.timeout.saturating_add(AGENT_SLACK);
         let finished = self.finish(label, &asked)?;
         let verdict = Verdict { label, call, finished: &finished };
         let mut result = verdict.agent_result()?;
-        if let (GuestEnded::Running(Some(pid)), Some(guest)) = (result.ended, guest) {
+        if let (GuestEnded::Running(Some(pid)), Some(guest)) = (result.ended, call.guest()) {
             result = self.follow_up(label, spec.program(), guest, pid, deadline)?;
         }
         verdict.guest(&result)?;
@@ -134,7 +129,7 @@ impl<'a> Hypervisor<'a> {
             [qm.to_owned(), "guest".into(), "exec-status".into(), guest.id.to_string(), pid.to_string()];
         let question = CommandSpec::new(argv).timeout(AGENT_SLACK);
         loop {
-            let result = self.ask(label, &question);
+            let result = self.ask(label, guest, &question);
             match result {
                 Ok(result) if !matches!(result.ended, GuestEnded::Running(_)) => return Ok(result),
                 Ok(_) => {}
@@ -161,10 +156,10 @@ impl<'a> Hypervisor<'a> {
         }
     }
 
-    fn ask(&self, command: &str, question: &CommandSpec) -> Result<GuestResult, Trouble> {
+    fn ask(&self, command: &str, guest: Guest, question: &CommandSpec) -> Result<GuestResult, Trouble> {
         let finished = self.finish(command, question)?;
         let label = label(&question.argv);
-        Verdict { label: &label, call: Call::of(&question.argv), finished: &finished }.agent_result()
+        Verdict { label: &label, call: Call::Other(Some(guest)), finished: &finished }.agent_result()
     }
 
     pub(crate) fn program(&self, kind: GuestKind) -> &'a str {
