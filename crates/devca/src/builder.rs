@@ -14,6 +14,7 @@ struct Wanted {
     name: String,
     password: String,
     extent: Extent,
+    iterations: u32,
 }
 
 /// Collects what a CA should be like. Without a provisioner it issues nothing.
@@ -72,13 +73,20 @@ impl Builder {
         self
     }
 
+    /// Sets the names of the server, localhost and 127.0.0.1 no longer among them: a CA that is reached under a
+    /// name that it does not have.
+    pub fn only_names<I: IntoIterator<Item = S>, S: Into<String>>(mut self, names: I) -> Self {
+        self.names = names.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Port on 127.0.0.1; any free one unless set.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// PBKDF2 iterations of the provisioner keys; 100,000 unless set.
+    /// PBKDF2 iterations of the keys of provisioners that are added from now on; 100,000 unless set.
     pub fn iterations(mut self, iterations: u32) -> Self {
         self.iterations = iterations;
         self
@@ -92,7 +100,7 @@ impl Builder {
         let provisioners = self
             .wanted
             .iter()
-            .map(|wanted| Provisioner::new(&wanted.name, &wanted.password, wanted.extent, self.iterations))
+            .map(|wanted| Provisioner::new(&wanted.name, &wanted.password, wanted.extent, wanted.iterations))
             .collect::<anyhow::Result<Vec<_>>>()
             .context("making the provisioners of the embedded CA")?;
         let shared = Shared::new(self.names, self.claims, provisioners)?;
@@ -100,6 +108,7 @@ impl Builder {
     }
 
     fn want(&mut self, name: &str, password: &str, extent: Extent) {
-        self.wanted.push(Wanted { name: name.to_owned(), password: password.to_owned(), extent });
+        let (name, password) = (name.to_owned(), password.to_owned());
+        self.wanted.push(Wanted { name, password, extent, iterations: self.iterations });
     }
 }

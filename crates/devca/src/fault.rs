@@ -16,7 +16,7 @@ pub enum Fault {
     Expired,
     /// A certificate that begins tomorrow.
     Future,
-    /// A certificate and chain of a root that nobody knows.
+    /// A certificate and chain of a root that nobody knows; `/root/…` answers with such a root too.
     ForeignRoot,
     /// The leaf alone.
     NoIntermediate,

@@ -6,14 +6,17 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router, middleware};
+use axum::{Extension, Json, Router, middleware};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::authority::Authority;
 use crate::ca::Shared;
+use crate::fault::Fault;
 use crate::provisioner::Provisioner;
 use crate::refusal::Refusal;
-use crate::{sabotage, sign};
+use crate::sabotage::{self, Struck};
+use crate::sign;
 
 /// The version whose rules are kept.
 const VERSION: &str = "0.30.2";
@@ -40,7 +43,15 @@ fn api() -> Router<Arc<Shared>> {
         .route("/sign", post(sign::sign))
 }
 
-async fn root(State(shared): State<Arc<Shared>>, Path(asked): Path<String>) -> Result<Response, Refusal> {
+async fn root(
+    State(shared): State<Arc<Shared>>,
+    Extension(struck): Extension<Struck>,
+    Path(asked): Path<String>,
+) -> Result<Response, Refusal> {
+    if struck.has(&Fault::ForeignRoot) {
+        let foreign = Authority::new(shared.clock.now()).map_err(|_| Refusal::Internal)?;
+        return Ok(Json(json!({ "ca": foreign.root_pem() })).into_response());
+    }
     let authority = &shared.authority;
     if asked.to_ascii_lowercase().replace('-', "") == authority.root_fingerprint() {
         return Ok(Json(json!({ "ca": authority.root_pem() })).into_response());

@@ -67,7 +67,7 @@ async fn after(fault: &Fault, response: Response) -> Response {
         }
         Fault::ClosedConnection => {
             let (whole, response) = take_body(response).await;
-            let mut torn = replace(response, Body::new(Torn(Some(half(&whole)))));
+            let mut torn = replace(response, Body::new(Torn::Whole(half(&whole))));
             torn.headers_mut().insert(CONTENT_LENGTH, whole.len().into());
             torn
         }
@@ -105,7 +105,14 @@ fn stamp(headers: &mut HeaderMap, now: i64) {
 }
 
 /// A body that fails after its first piece, which makes the server close the connection.
-struct Torn(Option<Bytes>);
+enum Torn {
+    /// The piece is still to be sent.
+    Whole(Bytes),
+    /// The piece is handed over but may lie in a buffer.
+    Handed,
+    /// The piece is on the wire.
+    Flushed,
+}
 
 impl HttpBody for Torn {
     type Data = Bytes;
@@ -113,9 +120,19 @@ impl HttpBody for Torn {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let next = self.0.take().map(Frame::data);
-        Poll::Ready(Some(next.ok_or_else(|| std::io::Error::other("torn on purpose"))))
+        match std::mem::replace(&mut *self, Self::Flushed) {
+            Self::Whole(piece) => {
+                *self = Self::Handed;
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
+            Self::Handed => {
+                // The server flushes what it has while a body is not ready.
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Self::Flushed => Poll::Ready(Some(Err(std::io::Error::other("torn on purpose")))),
+        }
     }
 }

@@ -11,23 +11,23 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
-pub const PROVISIONER: &str = "admin@thinkheads.ai";
-pub const PASSWORD: &str = "a password of the tests";
+pub(crate) const PROVISIONER: &str = "admin@thinkheads.ai";
+pub(crate) const PASSWORD: &str = "a password of the tests";
 
 /// A CA with one provisioner and Step-CA's default limits.
-pub async fn ca() -> DevCa {
+pub(crate) async fn ca() -> DevCa {
     DevCa::builder().provisioner(PROVISIONER, PASSWORD).start().await.unwrap()
 }
 
 /// A signing request and the key in it.
-pub struct Request {
-    pub pem: String,
-    pub der: Vec<u8>,
-    pub public_key: Vec<u8>,
+pub(crate) struct Request {
+    pub(crate) pem: String,
+    pub(crate) der: Vec<u8>,
+    pub(crate) public_key: Vec<u8>,
 }
 
 /// A request for these names; the first is the CN.
-pub fn request(names: &[&str]) -> Request {
+pub(crate) fn request(names: &[&str]) -> Request {
     let key = KeyPair::generate().unwrap();
     let mut params =
         CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
@@ -42,7 +42,7 @@ pub fn request(names: &[&str]) -> Request {
 }
 
 /// A client that trusts the CA's root.
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
     key: ProvisionerKey,
@@ -50,7 +50,7 @@ pub struct Client {
 }
 
 impl Client {
-    pub async fn new(ca: &DevCa) -> Self {
+    pub(crate) async fn new(ca: &DevCa) -> Self {
         let http = http(&ca.root_pem());
         let listing: Value =
             http.get(format!("{}/provisioners", ca.url())).send().await.unwrap().json().await.unwrap();
@@ -64,51 +64,51 @@ impl Client {
         }
     }
 
-    pub async fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         split(self.http.get(format!("{}{path}", self.base)).send().await.unwrap()).await
     }
 
-    pub async fn post(&self, path: &str, body: &str) -> (u16, Value) {
+    pub(crate) async fn post(&self, path: &str, body: &str) -> (u16, Value) {
         split(self.http.post(format!("{}{path}", self.base)).body(body.to_owned()).send().await.unwrap())
             .await
     }
 
     /// The answer as it comes, or the failure of the connection.
-    pub async fn try_sign(&self, csr: &Request, token: &str) -> reqwest::Result<Vec<u8>> {
+    pub(crate) async fn try_sign(&self, csr: &Request, token: &str) -> reqwest::Result<Vec<u8>> {
         let body = json!({ "csr": csr.pem, "ott": token }).to_string();
         let response = self.http.post(format!("{}/1.0/sign", self.base)).body(body).send().await?;
         Ok(response.bytes().await?.to_vec())
     }
 
-    pub async fn sign(&self, csr: &Request, token: &str) -> (u16, Value) {
+    pub(crate) async fn sign(&self, csr: &Request, token: &str) -> (u16, Value) {
         self.post("/1.0/sign", &json!({ "csr": csr.pem, "ott": token }).to_string()).await
     }
 
     /// A good token for the request.
-    pub fn token(&self, names: &[&str], csr: &Request) -> String {
-        self.sealed(self.plain(names).for_csr(sha256(&csr.der)))
+    pub(crate) fn token(&self, names: &[&str], csr: &Request) -> String {
+        self.sealed(&self.plain(names).for_csr(sha256(&csr.der)))
     }
 
     /// A good token before it is signed.
-    pub fn plain(&self, names: &[&str]) -> OneTimeToken {
+    pub(crate) fn plain(&self, names: &[&str]) -> OneTimeToken {
         self.expiring(names, chrono::Utc::now().timestamp() + 300)
     }
 
-    pub fn expiring(&self, names: &[&str], expires: i64) -> OneTimeToken {
+    pub(crate) fn expiring(&self, names: &[&str], expires: i64) -> OneTimeToken {
         let audience = format!("{}/1.0/sign", self.base);
         OneTimeToken::new(audience, PROVISIONER, names[0], expires).sans(names.iter().copied())
     }
 
-    pub fn sealed(&self, token: OneTimeToken) -> String {
+    pub(crate) fn sealed(&self, token: &OneTimeToken) -> String {
         token.sign(&self.key, &self.kid).unwrap()
     }
 
-    pub fn sealed_as(&self, token: OneTimeToken, kid: &str) -> String {
+    pub(crate) fn sealed_as(&self, token: &OneTimeToken, kid: &str) -> String {
         token.sign(&self.key, kid).unwrap()
     }
 }
 
-pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest::digest(&digest::SHA256, bytes).as_ref().try_into().unwrap()
 }
 
@@ -118,7 +118,7 @@ async fn split(response: reqwest::Response) -> (u16, Value) {
     (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
 }
 
-pub fn http(root: &str) -> reqwest::Client {
+pub(crate) fn http(root: &str) -> reqwest::Client {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(root.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -9,7 +9,7 @@ use crate::client::{Client, Request, ca, request};
 
 const UNAUTHORIZED: &str = "The request lacked necessary authorization to be completed. Please see the certificate authority logs for more info.";
 
-pub fn der(answer: &Value) -> CertificateDer<'static> {
+pub(crate) fn der(answer: &Value) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(answer["crt"].as_str().unwrap().as_bytes()).unwrap()
 }
 
@@ -49,13 +49,13 @@ async fn a_token_is_spent_by_its_first_use_even_if_that_fails() {
     let ca = ca().await;
     let client = Client::new(&ca).await;
     let (csr, other) = (request(&["a"]), request(&["a", "b"]));
-    let token = client.sealed(client.plain(&["a"]));
+    let token = client.sealed(&client.plain(&["a"]));
     assert_eq!(client.sign(&other, &token).await.0, 403);
     let (status, refusal) = client.sign(&csr, &token).await;
     assert_eq!((status, &refusal["message"]), (401, &UNAUTHORIZED.into()));
     ca.restart().await.unwrap();
     assert_eq!(client.sign(&csr, &token).await.0, 401);
-    assert_eq!(client.sign(&csr, &client.sealed(client.plain(&["a"]))).await.0, 201);
+    assert_eq!(client.sign(&csr, &client.sealed(&client.plain(&["a"]))).await.0, 201);
 }
 
 #[tokio::test]
@@ -68,10 +68,10 @@ async fn all_flaws_of_a_token_look_alike() {
         client.get("/provisioners").await.1["provisioners"][0]["key"]["kid"].as_str().unwrap().to_owned();
     let now = chrono::Utc::now().timestamp();
     let tokens = [
-        ("expired", client.sealed(client.expiring(&["a"], now - 120))),
-        ("other kid", client.sealed_as(client.plain(&["a"]), "nobody")),
-        ("other key", stranger.sealed_as(client.plain(&["a"]), &kid)),
-        ("no subject", client.sealed(client.plain(&[""]))),
+        ("expired", client.sealed(&client.expiring(&["a"], now - 120))),
+        ("other kid", client.sealed_as(&client.plain(&["a"]), "nobody")),
+        ("other key", stranger.sealed_as(&client.plain(&["a"]), &kid)),
+        ("no subject", client.sealed(&client.plain(&[""]))),
         ("no token", "abc".to_owned()),
     ];
     for (flaw, token) in tokens {

@@ -147,7 +147,9 @@ impl Directory<'_> {
         let mut cursor = String::new();
         for _ in 0..MAX_PAGES {
             let page = self.page(&attempt, &cursor).await?;
-            page.provisioners.unwrap_or_default().into_iter().for_each(|entry| listing.add(entry));
+            for entry in page.provisioners.unwrap_or_default() {
+                listing.add(entry);
+            }
             match page.next_cursor.filter(|next| !next.is_empty() && *next != cursor) {
                 Some(next) => cursor = next,
                 None => return Ok(listing),
@@ -162,7 +164,7 @@ impl Directory<'_> {
     async fn page(&self, attempt: &Attempt, cursor: &str) -> Result<ProvisionerPage, Trouble> {
         let url = self.endpoint.with_query(&["provisioners"], &[("limit", "100"), ("cursor", cursor)]);
         let reply = self.http.get(&url).await.map_err(|failure| attempt.no_reply(&failure))?;
-        self.understand(attempt, &reply)
+        understand(attempt, &reply)
     }
 
     /// `GET /provisioners/{kid}/encrypted-key`, for CAs that list provisioners without it.
@@ -180,29 +182,22 @@ impl Directory<'_> {
                 ),
             ));
         }
-        self.understand::<EncryptedKeyAnswer>(&attempt, &reply).map(|answer| answer.key)
-    }
-
-    fn understand<T: serde::de::DeserializeOwned>(
-        &self,
-        attempt: &Attempt,
-        reply: &Reply,
-    ) -> Result<T, Trouble> {
-        if reply.status != 200 {
-            return Err(super::refusal::of_reading(attempt, reply));
-        }
-        reply.json().map_err(|error| {
-            let advice = "Check that `url` is a step-ca.";
-            attempt.trouble(
-                Reason::CaAnswer,
-                format_args!("the answer cannot be understood ({error}). {advice}"),
-            )
-        })
+        understand::<EncryptedKeyAnswer>(&attempt, &reply).map(|answer| answer.key)
     }
 
     fn attempt(&self, what: &str, path: &[&str]) -> Attempt {
         Attempt { issuer: self.issuer.to_owned(), what: what.to_owned(), url: self.endpoint.url(path) }
     }
+}
+
+fn understand<T: serde::de::DeserializeOwned>(attempt: &Attempt, reply: &Reply) -> Result<T, Trouble> {
+    if reply.status != 200 {
+        return Err(super::refusal::of_reading(attempt, reply));
+    }
+    reply.json().map_err(|error| {
+        let advice = "Check that `url` is a step-ca.";
+        attempt.trouble(Reason::CaAnswer, format_args!("the answer cannot be understood ({error}). {advice}"))
+    })
 }
 
 #[cfg(test)]
@@ -213,7 +208,9 @@ mod tests {
 
     fn listing(entries: Vec<serde_json::Value>) -> Listing {
         let mut listing = Listing { jwk: Vec::new(), other: Vec::new(), read_at: Instant::now() };
-        entries.into_iter().for_each(|entry| listing.add(entry));
+        for entry in entries {
+            listing.add(entry);
+        }
         listing
     }
 
