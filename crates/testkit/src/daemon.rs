@@ -10,7 +10,7 @@ use phoenix_protocol::control::{CertificateState, CertificateStatus, StatusDocum
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::process::{self, Group};
+use crate::process::{self, Group, Seen};
 use crate::scratch::Scratch;
 use crate::stepca::StepCa;
 use crate::{control, patience};
@@ -160,9 +160,10 @@ impl Daemon {
 
     /// Process id of the executor that belongs to the daemon, as soon as it has one.
     pub fn executor_pid(&self) -> Result<u32> {
-        let parent = self.pid()?;
-        let executor =
-            || process::children(parent).into_iter().find(|seen| seen.comm.starts_with("phoenix-executo"));
+        let daemon = self.pid()?;
+        // The kernel keeps fifteen letters of the name. Its own children, the supervisors of commands, come later.
+        let is_executor = |seen: &Seen| seen.comm == "phoenix-executo";
+        let executor = || process::descendants(daemon).into_iter().find(is_executor);
         Ok(patience::until(executor).context("the daemon has no executor")?.pid)
     }
 
@@ -270,7 +271,8 @@ impl Daemon {
 impl Drop for Daemon {
     /// The executor leaves with its daemon; one that does not is killed, so that nothing is left behind.
     fn drop(&mut self) {
-        let executors = self.group.as_ref().map(|group| process::children(group.pid())).unwrap_or_default();
+        let executors =
+            self.group.as_ref().map(|group| process::descendants(group.pid())).unwrap_or_default();
         self.group = None;
         for executor in executors {
             let gone = || (!Path::new(&format!("/proc/{}", executor.pid)).exists()).then_some(());

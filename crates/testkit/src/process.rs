@@ -134,6 +134,17 @@ pub fn children(parent: u32) -> Vec<Seen> {
     all().into_iter().filter(|seen| seen.parent == parent && seen.state != 'Z').collect()
 }
 
+/// Living children of a process, their children and so on, nearest first.
+pub fn descendants(ancestor: u32) -> Vec<Seen> {
+    let mut found = children(ancestor);
+    let mut next = 0;
+    while let Some(pid) = found.get(next).map(|seen| seen.pid) {
+        found.extend(children(pid));
+        next += 1;
+    }
+    found
+}
+
 /// Living processes whose command line names a path below `path`.
 pub fn naming(path: &Path) -> Vec<Seen> {
     let needle = path.as_os_str().as_bytes();
