@@ -125,12 +125,12 @@ impl Document {
             Self::Text(text) => serde_json::from_slice(&text),
             Self::Tree(tree) => serde_json::from_value(tree),
         }
-        .map_err(strange)
+        .map_err(|error| strange(&error))
     }
 
     fn tree(self) -> Result<Value, Failure> {
         match self {
-            Self::Text(text) => serde_json::from_slice(&text).map_err(strange),
+            Self::Text(text) => serde_json::from_slice(&text).map_err(|error| strange(&error)),
             Self::Tree(tree) => Ok(tree),
         }
     }
@@ -139,7 +139,8 @@ impl Document {
     fn print(self, out: &mut Output) -> Result<(), Failure> {
         match self {
             Self::Text(text) if !text.contains(&b'\n') => {
-                let _: serde::de::IgnoredAny = serde_json::from_slice(&text).map_err(strange)?;
+                let _: serde::de::IgnoredAny =
+                    serde_json::from_slice(&text).map_err(|error| strange(&error))?;
                 out.print(&String::from_utf8_lossy(&text))?;
                 out.print("\n")
             }
@@ -148,7 +149,7 @@ impl Document {
     }
 }
 
-fn strange(error: serde_json::Error) -> Failure {
+fn strange(error: &serde_json::Error) -> Failure {
     Failure::Unreadable(format!(
         "the daemon's report cannot be understood ({error}): is phoenix-certctl older than the daemon?"
     ))

@@ -60,7 +60,7 @@ impl FakeDaemon {
         let listener = UnixListener::bind(socket).unwrap();
         let answer = move |reply: Reply| {
             let (stream, _) = listener.accept().unwrap();
-            serve(stream, &reply)
+            serve(&stream, &reply)
         };
         Self { thread: std::thread::spawn(move || replies.into_iter().map(answer).collect()) }
     }
@@ -71,8 +71,8 @@ impl FakeDaemon {
     }
 }
 
-fn serve(stream: UnixStream, reply: &Reply) -> Asked {
-    let mut reader = BufReader::new(&stream);
+fn serve(stream: &UnixStream, reply: &Reply) -> Asked {
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
     let mut length = 0;
@@ -82,7 +82,7 @@ fn serve(stream: UnixStream, reply: &Reply) -> Asked {
         match header.trim_end().split_once(": ") {
             None => break,
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                length = value.parse().unwrap()
+                length = value.parse().unwrap();
             }
             Some(_) => {}
         }
@@ -90,7 +90,8 @@ fn serve(stream: UnixStream, reply: &Reply) -> Asked {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     // The client may have gone away.
-    let _ = (&stream).write_all(&reply.0);
+    let mut writer = stream;
+    let _ = writer.write_all(&reply.0);
     let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
     Asked { line: line.trim_end().to_owned(), body }
 }
