@@ -23,7 +23,7 @@ pub(crate) struct Attempt {
 
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Could not {} from issuer `{}` at {}", self.what, self.issuer, self.url)
+        write!(f, "Could not {} (issuer `{}`, {})", self.what, self.issuer, self.url)
     }
 }
 

@@ -217,7 +217,7 @@ mod tests {
             assert_eq!(trouble.reason, reason, "{body}");
             assert!(trouble.message.contains(contains), "{}", trouble.message);
             assert!(trouble.message.starts_with(
-                "Could not get a certificate for `a` from issuer `phoenix` at https://ca/1.0/sign: "
+                "Could not get a certificate for `a` (issuer `phoenix`, https://ca/1.0/sign): "
             ));
         }
     }
