@@ -7,6 +7,9 @@ use super::report::{Problem, Reading, Report};
 use super::tree::{Kind, Table, Value};
 use super::{Severity, suggest};
 
+/// How many field names an advice lists.
+const FEW: usize = 8;
+
 /// Reader of one table, with an optional second table for the fields that it leaves out.
 pub(crate) struct Fields<'t, 'r> {
     own: &'t Table,
@@ -16,7 +19,15 @@ pub(crate) struct Fields<'t, 'r> {
     span: Range<usize>,
     severity: Severity,
     report: &'r mut Report,
-    found: Vec<(Severity, String)>,
+    found: Vec<Found>,
+}
+
+/// A problem that was reported, in a form that can be shown without its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) severity: Severity,
+    /// The field, what is wrong with it, and what to do.
+    pub(crate) sentence: String,
 }
 
 impl<'t, 'r> Fields<'t, 'r> {
@@ -98,13 +109,73 @@ impl<'t, 'r> Fields<'t, 'r> {
     fn report_at(&mut self, path: &str, span: Range<usize>, problem: Problem) {
         let severity = problem.severity.unwrap_or(self.severity);
         let span = problem.span.clone().unwrap_or(span);
-        self.found.push((severity, problem.message.clone()));
-        self.report.add(severity, format!("{path}{}", problem.suffix), span, problem);
+        let path = format!("{path}{}", problem.suffix);
+        self.found.push(Found { severity, sentence: problem.sentence(tail(&path)) });
+        self.report.add(severity, path, span, problem);
     }
 
     /// What was reported so far through this reader.
-    pub(crate) fn found(&self) -> &[(Severity, String)] {
+    pub(crate) fn found(&self) -> &[Found] {
         &self.found
+    }
+
+    /// Reads the object at `key`, whose problems are of `severity`; that it is no object is as severe as any
+    /// problem of this table.
+    pub(crate) fn object<T>(
+        &mut self,
+        key: &str,
+        severity: Severity,
+        read: impl FnOnce(&mut Fields<'_, '_>) -> Option<T>,
+    ) -> Option<T> {
+        self.read(key, |value| table(value).map(|_| ()))?;
+        let (value, path) = self.find(key)?;
+        self.inner(value, path, severity, read)
+    }
+
+    /// Reads the object or the array of objects at `key`; none when one of them gave none.
+    pub(crate) fn objects<T>(
+        &mut self,
+        key: &str,
+        severity: Severity,
+        mut read: impl FnMut(&mut Fields<'_, '_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let (value, path) = self.find(key)?;
+        let Kind::List(items) = &value.kind else {
+            return self.object(key, severity, read).map(|one| vec![one]);
+        };
+        let mut all = Some(Vec::new());
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            let found = match table(item) {
+                Ok(_) => self.inner(item, path, severity, &mut read),
+                Err(problems) => {
+                    for problem in problems.0 {
+                        self.report_at(&path, item.span.clone(), problem.severity(severity));
+                    }
+                    None
+                }
+            };
+            all = all.zip(found).map(|(mut all, found)| {
+                all.push(found);
+                all
+            });
+        }
+        all
+    }
+
+    fn inner<T>(
+        &mut self,
+        value: &Value,
+        path: String,
+        severity: Severity,
+        read: impl FnOnce(&mut Fields<'_, '_>) -> Option<T>,
+    ) -> Option<T> {
+        let own = table(value).ok()?;
+        let mut fields = Fields::new(own, opening(value), path, severity, &mut *self.report);
+        let result = read(&mut fields);
+        let found = fields.found;
+        self.found.extend(found);
+        result
     }
 
     /// Reports fields that are none of `known` (as `severity`) and repeated fields. Keys that begin with `_`
@@ -139,6 +210,17 @@ impl<'t, 'r> Fields<'t, 'r> {
 /// `path.key`, or `key` at the top.
 pub(crate) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// The part of a path that says which field of an entry is meant: what follows the entry itself.
+fn tail(path: &str) -> &str {
+    let inside = path.find("].").map_or(path, |at| path.get(at + 2..).unwrap_or_default());
+    inside.strip_prefix("defaults.").unwrap_or(inside)
+}
+
+/// The brace that opens an object: where it is marked as a whole.
+pub(crate) fn opening(value: &Value) -> Range<usize> {
+    value.span.start..value.span.end.min(value.span.start + 1)
 }
 
 /// The value is not of the kind that the field needs.

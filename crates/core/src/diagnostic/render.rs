@@ -3,7 +3,7 @@
 //! Only a window of the offending line is handed to the drawing library: a manifest may be one line of
 //! megabytes, and each of its problems must still cost little and fit a terminal.
 
-use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::place::{Lines, floor};
 use super::{Diagnostic, Diagnostics, Severity};
@@ -38,30 +38,43 @@ pub(super) fn report(diagnostics: &Diagnostics, lines: &Lines<'_>, colour: Colou
     let renderer = renderer.term_width(QUOTED + 40);
     let mut out = String::new();
     for diagnostic in diagnostics {
-        out.push_str(&one(&renderer, diagnostics.file(), lines, diagnostic));
+        out.push_str(&one(&renderer, colour, lines, diagnostics.file(), diagnostic));
         out.push_str("\n\n");
     }
     out.push_str(&summary(diagnostics));
     out
 }
 
-fn one(renderer: &Renderer, file: &str, lines: &Lines<'_>, diagnostic: &Diagnostic) -> String {
+fn one(
+    renderer: &Renderer,
+    colour: Colour,
+    lines: &Lines<'_>,
+    file: &str,
+    diagnostic: &Diagnostic,
+) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::StageError => Level::ERROR.with_name("stage error"),
         Severity::Warning => Level::WARNING,
     };
-    let title = level.primary_title(shorten(&diagnostic.message));
     let help = diagnostic.help.as_ref().map(|help| Level::HELP.message(shorten(help)));
+    let title = level.clone().primary_title(shorten(&diagnostic.message));
     if lines.text().is_empty() {
         return renderer.render(&[title.element(Origin::path(file)).elements(help)]);
     }
     let place = lines.place(diagnostic.span.start);
     let quote = quote(lines, diagnostic);
-    let origin = Origin::path(file).line(place.line).char_column(place.column);
     let mark = AnnotationKind::Primary.span(quote.marked).label(shorten(&diagnostic.path));
     let snippet = Snippet::source(quote.text).line_start(place.line).annotation(mark);
-    renderer.render(&[title.element(origin).element(snippet).elements(help)])
+    // Drawn in two parts with our own heading between them: the library would give the column within the cut.
+    let title = renderer.render(&[Group::with_title(title)]);
+    let body = renderer.render(&[Group::with_level(level).element(snippet).elements(help)]);
+    let arrow = match colour {
+        Colour::Plain => "-->",
+        Colour::Ansi => "\u{1b}[1m\u{1b}[94m-->\u{1b}[0m",
+    };
+    let indent = place.line.to_string().len();
+    format!("{title}\n{:indent$}{arrow} {file}:{}:{}\n{body}", "", place.line, place.column)
 }
 
 /// The marked part of the line with some of its surroundings; only what lies on the first line is marked.

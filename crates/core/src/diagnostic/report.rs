@@ -42,6 +42,15 @@ impl Problem {
         Self { suffix: format!("{suffix}{}", self.suffix), ..self }
     }
 
+    /// The problem of `field` in one line, for places that cannot quote the text.
+    pub(crate) fn sentence(&self, field: &str) -> String {
+        let help = self.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+        if field.is_empty() || self.message.contains(&format!("`{field}`")) {
+            return format!("{}{help}", self.message);
+        }
+        format!("{field}: {}{help}", self.message)
+    }
+
     pub(crate) fn severity(self, severity: Severity) -> Self {
         Self { severity: Some(severity), ..self }
     }

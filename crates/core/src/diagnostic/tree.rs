@@ -37,6 +37,18 @@ pub(crate) struct Key {
 }
 
 impl Value {
+    /// The place of a part of a string. The whole string when it is written with escapes, so that the bytes of
+    /// its text are not those of the file.
+    pub(crate) fn inside(&self, part: Range<usize>) -> Range<usize> {
+        match &self.kind {
+            Kind::Text(text) if self.span.len() == text.len() + 2 && part.end <= text.len() => {
+                let first = self.span.start + 1;
+                first + part.start..first + part.end
+            }
+            _ => self.span.clone(),
+        }
+    }
+
     /// What the value is, for messages.
     pub(crate) fn describe(&self) -> &'static str {
         match self.kind {

@@ -1,11 +1,30 @@
-//! `certificate-manifest.json`: the contract of section 4 of the design.
+//! `certificate-manifest.json`: parsing with every problem at its place, and the validated entries.
+//!
+//! [`naming`] chooses the entries' names first, because derived ones depend on each other; then [`read`] reads
+//! entry after entry, with a module for each group of fields. [`schema`] describes the same fields to editors.
 
+mod command;
+mod delivery;
 mod entry;
+mod files;
+mod issuance;
+mod lint;
+mod names;
+mod naming;
+mod read;
+mod schema;
+mod shell;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::collections::BTreeMap;
 
 pub use entry::*;
+pub use names::BadSan;
+pub use schema::schema;
 
 use crate::diagnostic::Diagnostics;
-use crate::diagnostic::report::Report;
 use crate::name::{AbsolutePath, CertName};
 use crate::settings::{IssuerSettings, Settings};
 
@@ -64,7 +83,7 @@ pub struct Manifest {
     pub entries: Vec<Entry>,
     /// Entries that nothing can be done for, in the order of the file.
     pub invalid: Vec<InvalidEntry>,
-    warnings: std::collections::BTreeMap<CertName, Vec<String>>,
+    warnings: BTreeMap<CertName, Vec<String>>,
 }
 
 /// An entry with errors: what of it can be shown.
@@ -92,13 +111,7 @@ pub struct Parsed {
 impl Manifest {
     /// Reads a manifest. Entries with errors are left out of [`Manifest::entries`]; the others work.
     pub fn parse(text: &str, context: &Context<'_>) -> Parsed {
-        let mut report = Report::default();
-        let manifest = crate::diagnostic::json::parse(text, &mut report).map(|_| Self {
-            entries: Vec::new(),
-            invalid: Vec::new(),
-            warnings: std::collections::BTreeMap::new(),
-        });
-        Parsed { manifest, diagnostics: Diagnostics::new(context.file, text, report.into_list()) }
+        read::manifest(text, context)
     }
 
     /// Warnings about the entry of this name, in words.
