@@ -1,3 +1,4 @@
+#!/bin/sh
 # Runs in the guest, under any POSIX shell. Standard input is a list of files, each as
 #   SIZE SHA256 MODE OWNER-or-minus FRESH(0 or 1)
 #   PATH
