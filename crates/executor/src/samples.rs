@@ -11,10 +11,10 @@ pub(crate) fn settings(dir: &Path) -> Arc<Settings> {
     let text = r#"
 manifest = "DIR/manifest.json"
 state_dir = "DIR/certd"
-control_socket = "DIR/control.sock"
+control_socket = "DIR/certd/control.sock"
 
 [executor]
-socket = "DIR/executor.sock"
+socket = "DIR/run/executor.sock"
 state_dir = "DIR/state"
 target_roots = ["DIR"]
 commands = []

@@ -23,6 +23,7 @@ pub(crate) struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct InForce {
     digest: String,
+    text_sha256: String,
     loaded_at: Option<Timestamp>,
     entries: Vec<Arc<Known>>,
     places: HashMap<CertName, usize>,
@@ -40,12 +41,21 @@ impl InForce {
             manifest.entries.into_iter().zip(warnings).map(|(entry, list)| known(entry, list)).collect();
         let places =
             entries.iter().enumerate().map(|(place, known)| (known.entry.name.clone(), place)).collect();
-        Self { digest: sha256_hex(text.as_bytes()), loaded_at: Some(loaded_at), entries, places }
+        let text_sha256 = sha256_hex(text.as_bytes());
+        let parts: Vec<_> = entries.iter().map(|known| (&known.digest, &known.warnings)).collect();
+        let digest = digest_of(&(&text_sha256, parts));
+        Self { digest, text_sha256, loaded_at: Some(loaded_at), entries, places }
     }
 
-    /// SHA-256 of the text; empty while nothing was ever in force.
+    /// Changes whenever an entry does: with the text, and with a configuration that makes other entries of the
+    /// same text. Empty while nothing was ever in force.
     pub(crate) fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// This text is in force.
+    pub(crate) fn is_of(&self, text: &str) -> bool {
+        self.loaded_at.is_some() && self.text_sha256 == sha256_hex(text.as_bytes())
     }
 
     /// When the text was read.

@@ -174,7 +174,7 @@ impl Authority {
 
     /// Puts a text in force if it is good.
     fn judge(&self, text: &str, now: Timestamp) -> Look {
-        if self.is_in_force(text) {
+        if self.in_force().is_of(text) {
             return Look { state: ManifestState::Loaded, error: None, loaded: None, seen: None };
         }
         let (manifest, error) = self.parse(text);
@@ -186,12 +186,6 @@ impl Authority {
         }
         let loaded = Some(InForce::new(text, manifest, now));
         Look { state: ManifestState::Loaded, error: None, loaded, seen: None }
-    }
-
-    fn is_in_force(&self, text: &str) -> bool {
-        let inner = self.lock();
-        inner.in_force.loaded_at().is_some()
-            && inner.in_force.digest() == in_force::sha256_hex(text.as_bytes())
     }
 
     fn parse(&self, text: &str) -> (Option<Manifest>, String) {

@@ -3,7 +3,7 @@
 use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_protocol::executor::Answer;
-use phoenix_store::{LiveFile, LiveFiles, NewPair};
+use phoenix_store::{EntryStore, Generation, LiveFile, LiveFiles, NewPair};
 use phoenix_x509::{Chain, Roots};
 use zeroize::Zeroizing;
 
@@ -23,6 +23,7 @@ impl Executor {
             "certificate found and adopted"
         );
         store.adopt(&pair, &live)?;
+        forget_foreign_writes(&store)?;
         Ok(Answer::Observed(Box::new(self.observe(entry)?)))
     }
 
@@ -30,7 +31,11 @@ impl Executor {
     pub(super) fn restore(&self, entry: &Entry) -> Result<Answer, Trouble> {
         let store = self.store_of(entry);
         let own = require_own(&store, entry)?;
+        let foreign = replaced_from_outside(&store.read_live()?, &own);
         store.restore()?;
+        if foreign {
+            store.update_ledger(|ledger| ledger.foreign_writes = ledger.foreign_writes.saturating_add(1))?;
+        }
         tracing::info!(name = %entry.name, serial = %own.leaf().serial, "our own copy was put back");
         Ok(Answer::Observed(Box::new(self.observe(entry)?)))
     }
@@ -72,6 +77,22 @@ impl Executor {
             at: now,
         })
     }
+}
+
+/// Somebody wrote another pair, which is more than removing ours or changing its owner.
+fn replaced_from_outside(live: &LiveFiles, own: &Generation) -> bool {
+    let own = own.own_copy(None);
+    let differs =
+        |file: &LiveFile, sha256: &str| matches!(file, LiveFile::Present(found) if found.sha256 != sha256);
+    differs(&live.cert, &own.cert_sha256) || differs(&live.key, &own.key_sha256)
+}
+
+/// With a new pair the count begins again.
+pub(super) fn forget_foreign_writes(store: &EntryStore) -> Result<(), Trouble> {
+    if store.ledger()?.foreign_writes > 0 {
+        store.update_ledger(|ledger| ledger.foreign_writes = 0)?;
+    }
+    Ok(())
 }
 
 #[derive(Clone, Copy)]

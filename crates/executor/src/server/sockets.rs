@@ -55,7 +55,9 @@ impl Source {
         {
             return Err(SocketError::NotASocket);
         }
-        Ok(Self::Pair(UnixStream::from(fd)))
+        let stream = UnixStream::from(fd);
+        stream.set_nonblocking(false)?;
+        Ok(Self::Pair(stream))
     }
 
     /// The listening socket from systemd: standard input with `StandardInput=socket`, else descriptor 3.
@@ -121,6 +123,6 @@ mod tests {
         let mut byte = [0];
         other.read_exact(&mut byte).unwrap();
         assert_eq!(&byte, b"x");
-        assert!(duplicate(-1).is_err());
+        assert!(duplicate(1_000_000).is_err());
     }
 }

@@ -1,24 +1,24 @@
 //! A certificate authority that signs whatever a test wants.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType,
-    DistinguishedName, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
 };
 use time::{Duration, OffsetDateTime};
 
 /// What a leaf says. [`Leaf::good`] is what the entry `web` wants.
 #[derive(Clone)]
-pub struct Leaf {
-    pub common_name: String,
-    pub names: Vec<String>,
-    pub usages: Vec<ExtendedKeyUsagePurpose>,
-    pub not_before: OffsetDateTime,
-    pub not_after: OffsetDateTime,
-    pub serial: u64,
+pub(crate) struct Leaf {
+    pub(crate) common_name: String,
+    pub(crate) names: Vec<String>,
+    pub(crate) usages: Vec<ExtendedKeyUsagePurpose>,
+    pub(crate) not_before: OffsetDateTime,
+    pub(crate) not_after: OffsetDateTime,
+    pub(crate) serial: u64,
 }
 
 impl Leaf {
-    pub fn good() -> Self {
+    pub(crate) fn good() -> Self {
         Self {
             common_name: "web.internal.example".to_owned(),
             names: vec!["web.internal.example".to_owned(), "10.0.0.7".to_owned()],
@@ -31,31 +31,31 @@ impl Leaf {
 }
 
 /// Root and intermediate.
-pub struct Ca {
+pub(crate) struct Ca {
     root: CertifiedIssuer<'static, KeyPair>,
     intermediate: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Ca {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = CertifiedIssuer::self_signed(ca("Test Root", 1), KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
         let intermediate = CertifiedIssuer::signed_by(ca("Test Intermediate", 0), key, &root).unwrap();
         Self { root, intermediate }
     }
 
-    pub fn root_pem(&self) -> String {
+    pub(crate) fn root_pem(&self) -> String {
         self.root.pem()
     }
 
     /// Leaf for the key in a request, and the intermediate.
-    pub fn sign(&self, csr: &str, leaf: &Leaf) -> String {
+    pub(crate) fn sign(&self, csr: &str, leaf: &Leaf) -> String {
         let csr = CertificateSigningRequestParams::from_pem(csr).unwrap();
         self.chain(params(leaf).signed_by(&csr.public_key, &self.intermediate).unwrap().pem())
     }
 
     /// A chain and a key that the executor has never seen, both PEM.
-    pub fn pair(&self, leaf: &Leaf) -> (String, String) {
+    pub(crate) fn pair(&self, leaf: &Leaf) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let chain = self.chain(params(leaf).signed_by(&key, &self.intermediate).unwrap().pem());
         (chain, key.serialize_pem())

@@ -20,19 +20,19 @@ use serde_json::{Value, json};
 
 use crate::ca::{Ca, Leaf};
 
-pub const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse";
 
 /// A scratch directory with configuration, manifest, CA and target root.
-pub struct Place {
-    pub dir: tempfile::TempDir,
-    pub ca: Ca,
-    pub provisioner: ProvisionerKey,
-    pub encrypted_key: String,
+pub(crate) struct Place {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) ca: Ca,
+    pub(crate) provisioner: ProvisionerKey,
+    pub(crate) encrypted_key: String,
 }
 
 impl Place {
     /// With these manifest entries.
-    pub fn new(entries: &Value) -> Self {
+    pub(crate) fn new(entries: &Value) -> Self {
         let dir = tempfile::Builder::new().prefix("executor-").tempdir().unwrap();
         let provisioner = ProvisionerKey::generate_p256().unwrap();
         let encrypted_key = provisioner.encrypt(PASSWORD.as_bytes(), 100_000).unwrap();
@@ -48,33 +48,33 @@ impl Place {
         place
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
-    pub fn write(&self, name: &str, content: &str, mode: u32) {
+    pub(crate) fn write(&self, name: &str, content: &str, mode: u32) {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
         chmod(&path, mode);
     }
 
     /// Makes an executable below `bin/`.
-    pub fn program(&self, name: &str, script: &str) {
+    pub(crate) fn program(&self, name: &str, script: &str) {
         self.write(&format!("bin/{name}"), script, 0o755);
     }
 
-    pub fn manifest(&self, entries: &Value) {
+    pub(crate) fn manifest(&self, entries: &Value) {
         // Another file each time, as an editor does it.
         self.write("manifest.new", &entries.to_string(), 0o644);
         fs::rename(self.path("manifest.new"), self.path("manifest.json")).unwrap();
     }
 
     /// The entry `web`, with further fields.
-    pub fn web(&self, more: &Value) -> Value {
+    pub(crate) fn web(&self, more: &Value) -> Value {
         let mut entry = json!({
             "name": "web",
             "common_name": "web.internal.example",
@@ -119,7 +119,7 @@ password_file = "{password}"
             manifest = at("manifest.json"),
             certd = at("certd"),
             control = at("certd/control.sock"),
-            socket = at("executor.sock"),
+            socket = at("run/executor.sock"),
             state = at("state"),
             target = at("target"),
             hook = at("bin/hook"),
@@ -129,76 +129,80 @@ password_file = "{password}"
         )
     }
 
-    pub fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         Options { config: self.path("certd.toml"), manifest: None, state_dir: None, stdin_socket: true }
     }
 
     /// Starts an executor here.
-    pub fn start(&self) -> Link {
+    pub(crate) fn start(&self) -> Link {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let options = self.options();
         let runner = Arc::new(Supervised::new(env!("CARGO_BIN_EXE_phoenix-executor")));
         let thread = std::thread::spawn(move || serve(&options, Source::Pair(theirs), runner));
-        let mut link = Link { stream: Some(ours), thread: Some(thread), next: 0 };
+        let mut link = Link::over(ours, thread);
         link.ask(Operation::Hello { version: VERSION }).unwrap();
         link
     }
 }
 
-pub fn chmod(path: &Path, mode: u32) {
+pub(crate) fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// The daemon's end.
-pub struct Link {
+pub(crate) struct Link {
     stream: Option<UnixStream>,
     thread: Option<JoinHandle<Result<(), StartError>>>,
     next: u64,
 }
 
 impl Link {
-    pub fn stream(&mut self) -> &mut UnixStream {
+    pub(crate) fn over(stream: UnixStream, thread: JoinHandle<Result<(), StartError>>) -> Self {
+        Self { stream: Some(stream), thread: Some(thread), next: 0 }
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut UnixStream {
         self.stream.as_mut().unwrap()
     }
 
-    pub fn send(&mut self, operation: Operation) -> u64 {
+    pub(crate) fn send(&mut self, operation: Operation) -> u64 {
         self.next += 1;
         let request = Request { id: self.next, operation };
         frame::write(self.stream(), &request, MAX_REQUEST).unwrap();
         self.next
     }
 
-    pub fn receive(&mut self) -> Response {
+    pub(crate) fn receive(&mut self) -> Response {
         frame::read(self.stream(), MAX_RESPONSE).unwrap()
     }
 
-    pub fn ask(&mut self, operation: Operation) -> Result<Answer, Trouble> {
+    pub(crate) fn ask(&mut self, operation: Operation) -> Result<Answer, Trouble> {
         let id = self.send(operation);
         let response = self.receive();
         assert_eq!(response.id, id);
         response.result
     }
 
-    pub fn snapshot(&mut self) -> Snapshot {
+    pub(crate) fn snapshot(&mut self) -> Snapshot {
         match self.ask(Operation::Snapshot { refresh: true, offset: 0 }).unwrap() {
             Answer::Snapshot(snapshot) => *snapshot,
             other => panic!("{other:?}"),
         }
     }
 
-    pub fn entry(&mut self, name: &str) -> EntryRef {
+    pub(crate) fn entry(&mut self, name: &str) -> EntryRef {
         let snapshot = self.snapshot();
         let found = snapshot.entries.iter().find(|one| one.entry.name.as_str() == name);
         let found = found.unwrap_or_else(|| panic!("no `{name}` in {snapshot:?}"));
         EntryRef { name: found.entry.name.clone(), digest: found.digest.clone() }
     }
 
-    pub fn observe(&mut self, name: &str) -> Observation {
+    pub(crate) fn observe(&mut self, name: &str) -> Observation {
         let entry = self.entry(name);
         observed(self.ask(Operation::Observe { entry }))
     }
 
-    pub fn prepare(&mut self, name: &str) -> (String, String) {
+    pub(crate) fn prepare(&mut self, name: &str) -> (String, String) {
         let entry = self.entry(name);
         match self.ask(Operation::Prepare { entry }).unwrap() {
             Answer::Prepared { stage, csr } => (stage, csr),
@@ -206,14 +210,14 @@ impl Link {
         }
     }
 
-    pub fn install(&mut self, name: &str, stage: &str, chain: &str) -> Result<Answer, Trouble> {
+    pub(crate) fn install(&mut self, name: &str, stage: &str, chain: &str) -> Result<Answer, Trouble> {
         let entry = self.entry(name);
         let issuer = "phoenix".parse().unwrap();
         self.ask(Operation::Install { entry, stage: stage.to_owned(), issuer, chain: chain.to_owned() })
     }
 
     /// The whole way to a certificate for `name`.
-    pub fn issue(&mut self, ca: &Ca, name: &str, leaf: &Leaf) -> Observation {
+    pub(crate) fn issue(&mut self, ca: &Ca, name: &str, leaf: &Leaf) -> Observation {
         let (stage, csr) = self.prepare(name);
         match self.install(name, &stage, &ca.sign(&csr, leaf)).unwrap() {
             Answer::Installed { observation, .. } => *observation,
@@ -221,7 +225,7 @@ impl Link {
         }
     }
 
-    pub fn activate(&mut self, names: &[&str]) -> Result<Vec<Observation>, Trouble> {
+    pub(crate) fn activate(&mut self, names: &[&str]) -> Result<Vec<Observation>, Trouble> {
         let entries = names.iter().map(|name| self.entry(name)).collect();
         match self.ask(Operation::Activate { entries })? {
             Answer::Done { observations } => Ok(observations),
@@ -229,12 +233,17 @@ impl Link {
         }
     }
 
-    pub fn token(&mut self, place: &Place, stage: &str) -> Result<String, Trouble> {
+    pub(crate) fn token(&mut self, place: &Place, stage: &str) -> Result<String, Trouble> {
         let key = place.encrypted_key.clone();
         self.token_with(stage, "phoenix", key)
     }
 
-    pub fn token_with(&mut self, stage: &str, issuer: &str, encrypted_key: String) -> Result<String, Trouble> {
+    pub(crate) fn token_with(
+        &mut self,
+        stage: &str,
+        issuer: &str,
+        encrypted_key: String,
+    ) -> Result<String, Trouble> {
         let entry = self.entry("web");
         let answer = self.ask(Operation::Token {
             entry,
@@ -251,7 +260,7 @@ impl Link {
     }
 
     /// Ends the connection and waits for the executor's end.
-    pub fn end(mut self) {
+    pub(crate) fn end(mut self) {
         self.finish();
     }
 
@@ -272,7 +281,7 @@ impl Drop for Link {
     }
 }
 
-pub fn observed(answer: Result<Answer, Trouble>) -> Observation {
+pub(crate) fn observed(answer: Result<Answer, Trouble>) -> Observation {
     match answer.unwrap() {
         Answer::Observed(observation) => *observation,
         other => panic!("{other:?}"),
