@@ -65,10 +65,11 @@ impl Engine {
             Ok(Fetched { facts, issuers, entries }) => {
                 self.announce(&facts);
                 self.manifest = Some(facts);
+                // Issuers first: a new entry may need one at once.
+                self.informed(&issuers);
                 if let Some(entries) = entries {
                     self.adopt_manifest(entries);
                 }
-                self.informed(&issuers);
             }
             Err(trouble) => warn!("cannot fetch the manifest: {trouble}"),
         }

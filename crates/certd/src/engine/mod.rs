@@ -315,6 +315,7 @@ impl Engine {
         if self.authorities.inform(facts) {
             for key in self.entries.keys() {
                 self.send(&key, Event::IssuerBack);
+                // A pair that could not be judged without a root can be judged now.
                 self.send(&key, Event::Look);
             }
         }

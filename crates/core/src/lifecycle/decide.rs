@@ -240,7 +240,17 @@ pub fn decide(context: &Context<'_>, seen: &Observation, memory: &Memory, now: T
         Need::Nothing => deploy(context, seen, memory, now),
         Need::Adopt(why) => gated(memory, Work::Adopt, why, now),
         Need::Restore(why) => gated(memory, Work::Restore, why, now),
-        Need::Issue(why) => issue(context, seen, memory, why, now),
+        Need::Issue(why) => {
+            // A certificate that is merely due is still put to use once: otherwise a slow disk or CA could keep
+            // very short-lived ones from ever reaching their consumer.
+            if why.reason == Reason::Due
+                && let Decision::Act(work, untried) = deploy(context, seen, memory, now)
+                && !memory.failures.contains_key(&work.stage())
+            {
+                return Decision::Act(work, untried);
+            }
+            issue(context, seen, memory, why, now)
+        }
         Need::Yield(trouble) => {
             let next = renew_at(context.entry, context.jitter, seen).unwrap_or(now);
             Decision::Stuck(Stage::Write, trouble, next.max(now.plus(crate::backoff::LONGEST_EXPIRED)))

@@ -173,6 +173,18 @@ fn a_failing_command_does_not_hold_up_the_next_renewal() {
 }
 
 #[test]
+fn a_certificate_that_became_due_before_its_command_ran_is_put_to_use_first() {
+    let mut bench = Bench::new();
+    let leaf = bench.leaf();
+    let written = bench.written(&leaf);
+    bench.now = schedule_of(&bench, &leaf);
+    bench.send(Event::Look);
+    assert_eq!(bench.send(Event::Observed(Ok(written))), [Action::Activate]);
+    let deployed = bench.deployed(&leaf);
+    assert_eq!(bench.send(Event::Activated(Ok(deployed))), [Action::Issue]);
+}
+
+#[test]
 fn a_deleted_file_is_put_back_without_asking_the_ca() {
     let mut bench = Bench::new();
     let leaf = bench.settle();
