@@ -43,7 +43,7 @@ for unit in "$tree"/systemd/*.service "$tree"/systemd/*.socket; do
     expect_silence "$unit" systemd-analyze verify --root="$root" --man=no --recursive-errors=no "/etc/systemd/system/$unit"
 done
 expect_score phoenix-certd.service 12
-expect_score phoenix-executor.service 35
+expect_score phoenix-executor.service 36
 
 # Users first, as on a real machine: the directories belong to them.
 install -m 644 /etc/passwd /etc/group "$root/etc/"

@@ -50,8 +50,8 @@ mod tests {
     #[test]
     fn the_last_lines_are_shown_on_one_line() {
         assert_eq!(excerpt("one\n\n  two\t\x1b[31m\n"), "one / two[31m");
-        let many: String = (0..50).map(|number| format!("line {number}\n")).collect();
-        assert_eq!(excerpt(&many), "line 44 / line 45 / line 46 / line 47 / line 48 / line 49");
+        let many: Vec<String> = (0..50).map(|number| format!("line {number}")).collect();
+        assert_eq!(excerpt(&many.join("\n")), "line 44 / line 45 / line 46 / line 47 / line 48 / line 49");
         assert_eq!(excerpt(&"x".repeat(5000)).chars().count(), LIMIT + 1);
         assert_eq!(excerpt(""), "");
     }

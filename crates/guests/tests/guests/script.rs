@@ -115,7 +115,7 @@ fn a_failure_leaves_nothing_behind_and_says_why() {
     fs::write(dir.path().join("plain"), "").unwrap();
     let owner = |name: &str| Some(Owner { user: Principal::Name(name.into()), group: Principal::Id(0) });
     let cases = [
-        (file(&full.0.path().join("b"), &[7; 20_000]), Reason::DiskFull, "No space left"),
+        (file(&full.0.path().join("b"), &vec![7; 20_000]), Reason::DiskFull, "No space left"),
         (file(&fixed.0.path().join("b"), b"x"), Reason::ReadOnly, "Read-only file system"),
         (
             GuestFile { owner: owner("nobody-at-all"), ..file(&dir.path().join("b"), b"x") },
@@ -128,7 +128,7 @@ fn a_failure_leaves_nothing_behind_and_says_why() {
             "two words",
         ),
         (file(&dir.path().join("plain/b"), b"x"), Reason::NotDelivered, "cannot make the directory"),
-        (file(&dir.path().join("big"), &[0; 1024 * 1024]), Reason::NotDelivered, "1 MiB"),
+        (file(&dir.path().join("big"), &vec![0; 1024 * 1024]), Reason::NotDelivered, "1 MiB"),
     ];
     for (bad, reason, words) in cases {
         let trouble = deliver(&Here, vec![file(&dir.path().join("a"), b"new"), bad]).unwrap_err();
