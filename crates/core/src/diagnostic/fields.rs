@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::report::{Problem, Reading, Report};
+use super::report::{Problem, Reading, Report, Reported};
 use super::tree::{Kind, Table, Value};
 use super::{Severity, suggest};
 
@@ -72,17 +72,26 @@ impl<'t, 'r> Fields<'t, 'r> {
         }
     }
 
-    /// As [`Fields::read`]; absence is an error, with `advice`.
+    /// The field as `read` understands it; none when it is absent.
+    pub(crate) fn optional<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&Value) -> Reading<T>,
+    ) -> Result<Option<T>, Reported> {
+        if self.has(key) { self.read(key, read).map(Some).ok_or(Reported) } else { Ok(None) }
+    }
+
+    /// The field as `read` understands it; absence is an error, with `advice`.
     pub(crate) fn require<T>(
         &mut self,
         key: &str,
         advice: &str,
         read: impl FnOnce(&Value) -> Reading<T>,
-    ) -> Option<T> {
+    ) -> Result<T, Reported> {
         if !self.has(key) {
             self.missing(key, advice);
         }
-        self.read(key, read)
+        self.read(key, read).ok_or(Reported)
     }
 
     /// Reports that `key` is missing.
@@ -119,48 +128,43 @@ impl<'t, 'r> Fields<'t, 'r> {
         &self.found
     }
 
-    /// Reads the object at `key`, whose problems are of `severity`; that it is no object is as severe as any
-    /// problem of this table.
+    /// Reads the object at `key`, none when there is none. Its problems are of `severity`; that it is no object
+    /// is as severe as any problem of this table.
     pub(crate) fn object<T>(
         &mut self,
         key: &str,
         severity: Severity,
-        read: impl FnOnce(&mut Fields<'_, '_>) -> Option<T>,
-    ) -> Option<T> {
-        self.read(key, |value| table(value).map(|_| ()))?;
-        let (value, path) = self.find(key)?;
-        self.inner(value, path, severity, read)
+        read: impl FnOnce(&mut Fields<'_, '_>) -> Result<T, Reported>,
+    ) -> Result<Option<T>, Reported> {
+        self.optional(key, |value| table(value).map(|_| ()))?;
+        match self.find(key) {
+            Some((value, path)) => self.inner(value, path, severity, read).map(Some),
+            None => Ok(None),
+        }
     }
 
-    /// Reads the object or the array of objects at `key`; none when one of them gave none.
+    /// Reads the object or the array of objects at `key`; an absent field is an empty array.
     pub(crate) fn objects<T>(
         &mut self,
         key: &str,
         severity: Severity,
-        mut read: impl FnMut(&mut Fields<'_, '_>) -> Option<T>,
-    ) -> Option<Vec<T>> {
-        let (value, path) = self.find(key)?;
-        let Kind::List(items) = &value.kind else {
-            return self.object(key, severity, read).map(|one| vec![one]);
+        mut read: impl FnMut(&mut Fields<'_, '_>) -> Result<T, Reported>,
+    ) -> Result<Vec<T>, Reported> {
+        let Some((Value { kind: Kind::List(items), .. }, path)) = self.find(key) else {
+            return Ok(self.object(key, severity, read)?.into_iter().collect());
         };
-        let mut all = Some(Vec::new());
-        for (index, item) in items.iter().enumerate() {
+        let read_item = |(index, item): (usize, &Value)| {
             let path = format!("{path}[{index}]");
-            let found = match table(item) {
-                Ok(_) => self.inner(item, path, severity, &mut read),
-                Err(problems) => {
-                    for problem in problems.0 {
-                        self.report_at(&path, item.span.clone(), problem.severity(severity));
-                    }
-                    None
+            if let Err(problems) = table(item) {
+                for problem in problems.0 {
+                    self.report_at(&path, item.span.clone(), problem.severity(severity));
                 }
-            };
-            all = all.zip(found).map(|(mut all, found)| {
-                all.push(found);
-                all
-            });
-        }
-        all
+            }
+            self.inner(item, path, severity, &mut read)
+        };
+        // All items are read before the first failure ends it, so that all problems are reported.
+        let all: Vec<Result<T, Reported>> = items.iter().enumerate().map(read_item).collect();
+        all.into_iter().collect()
     }
 
     fn inner<T>(
@@ -168,9 +172,9 @@ impl<'t, 'r> Fields<'t, 'r> {
         value: &Value,
         path: String,
         severity: Severity,
-        read: impl FnOnce(&mut Fields<'_, '_>) -> Option<T>,
-    ) -> Option<T> {
-        let own = table(value).ok()?;
+        read: impl FnOnce(&mut Fields<'_, '_>) -> Result<T, Reported>,
+    ) -> Result<T, Reported> {
+        let own = table(value).map_err(|_| Reported)?;
         let mut fields = Fields::new(own, opening(value), path, severity, &mut *self.report);
         let result = read(&mut fields);
         let found = fields.found;
@@ -186,11 +190,11 @@ impl<'t, 'r> Fields<'t, 'r> {
             if known.contains(&key.text.as_str()) || key.text.starts_with('_') {
                 continue;
             }
-            let advice = suggest::advice(
-                &key.text,
-                known.iter().copied(),
-                format!("known here: {}", known.join(", ")),
-            );
+            let otherwise = match known.len() {
+                ..=FEW => format!("known here: {}", known.join(", ")),
+                _ => "remove it, or let its name begin with `_` if it is a comment".to_owned(),
+            };
+            let advice = suggest::advice(&key.text, known.iter().copied(), otherwise);
             let problem = Problem::new(format!("unknown field `{}`", key.text), advice).severity(severity);
             let path = join(&self.path, &key.text);
             self.report_at(&path, key.span.clone(), problem);
@@ -241,7 +245,7 @@ pub(crate) fn text(value: &Value) -> Reading<&str> {
 pub(crate) fn parsed<T, E: std::fmt::Display>(
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> impl Fn(&Value) -> Reading<T> {
-    move |value| parse(text(value)?).map_err(|error| Problem::plain(error).into())
+    move |value| parse(text(value)?).map_err(|error| Problem::plain(error.to_string()).into())
 }
 
 /// `true` or `false`.

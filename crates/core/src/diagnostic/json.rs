@@ -195,7 +195,9 @@ mod tests {
             Kind::Text(content) => assert_eq!(expected.as_str(), Some(content.as_str())),
             Kind::List(items) => {
                 assert_eq!(expected.as_array().unwrap().len(), items.len());
-                items.iter().for_each(|item| agrees(text, item));
+                for item in items {
+                    agrees(text, item);
+                }
             }
             Kind::Table(table) => {
                 assert_eq!(expected.as_object().unwrap().len(), table.pairs.len());

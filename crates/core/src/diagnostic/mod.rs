@@ -1,8 +1,8 @@
 //! Diagnostics with a place in a file.
 //!
-//! The manifest and the configuration are read into a tree whose values know their place ([`tree`], filled by
-//! [`json`] and [`toml`]); [`fields`] takes typed values out of it and collects every problem with its place in
-//! a [`report`]; [`render`] draws them as rustc does, and [`Located`] is the same for machines.
+//! The manifest and the configuration are read into a tree whose values know their place (`tree`, filled by
+//! `json` and `toml`); `fields` takes typed values out of it and collects every problem with its place in a
+//! `report`; `render` draws them as rustc does, and [`Located`] is the same for machines.
 
 pub(crate) mod fields;
 pub(crate) mod json;

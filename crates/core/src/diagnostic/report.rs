@@ -30,8 +30,8 @@ impl Problem {
     }
 
     /// An error that says itself what to do.
-    pub(crate) fn plain(error: impl ToString) -> Self {
-        Self { help: None, ..Self::new(error.to_string(), "") }
+    pub(crate) fn plain(error: impl Into<String>) -> Self {
+        Self { help: None, ..Self::new(error, "") }
     }
 
     pub(crate) fn at(self, span: Range<usize>) -> Self {
@@ -65,6 +65,10 @@ impl From<Problem> for Problems {
         Self(vec![problem])
     }
 }
+
+/// What was to be read is wrong, and the report says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reported;
 
 /// What reading a value gives.
 pub(crate) type Reading<T> = Result<T, Problems>;

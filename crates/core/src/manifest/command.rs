@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::files::optional;
 use super::{Context, PostCommand, Window, shell};
 use crate::diagnostic::Severity;
 use crate::diagnostic::fields::{Fields, list, parsed, text, wrong_type};
-use crate::diagnostic::report::{Problem, Problems, Reading};
+use crate::diagnostic::report::{Problem, Problems, Reading, Reported};
 use crate::diagnostic::suggest;
 use crate::diagnostic::tree::{Kind, Value};
 use crate::name::AbsolutePath;
@@ -21,26 +20,25 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest single argument: what execve(2) takes (MAX_ARG_STRLEN), its final NUL included.
 const MAX_ARGUMENT: usize = 128 * 1024 - 1;
 
-/// The command, if there is one and nothing is wrong with it.
-pub(super) fn read(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> Option<PostCommand> {
-    let argv = fields.read("post_renewal_command", |value| argv(value, context));
+/// The command, if there is one.
+pub(super) fn read(
+    fields: &mut Fields<'_, '_>,
+    context: &Context<'_>,
+) -> Result<Option<PostCommand>, Reported> {
+    let argv = fields.optional("post_renewal_command", |value| argv(value, context));
     if fields.has("command") && !fields.has("post_renewal_command") {
         fields.warn("command", "`command` without `post_renewal_command` has no effect", "remove it");
     }
-    let limits = if fields.has("command") {
-        fields.object("command", Severity::StageError, limits)
-    } else {
-        Some((TIMEOUT, None))
-    };
-    let (timeout, min_interval) = limits?;
-    Some(PostCommand { argv: argv?, timeout, min_interval })
+    let limits = fields.object("command", Severity::StageError, limits);
+    let (timeout, min_interval) = limits?.unwrap_or((TIMEOUT, None));
+    Ok(argv?.map(|argv| PostCommand { argv, timeout, min_interval }))
 }
 
-fn limits(fields: &mut Fields<'_, '_>) -> Option<(Duration, Option<Duration>)> {
+fn limits(fields: &mut Fields<'_, '_>) -> Result<(Duration, Option<Duration>), Reported> {
     fields.check_keys(COMMAND, Severity::Warning);
-    let timeout = optional(fields, "timeout", parsed(parse_duration));
-    let min_interval = optional(fields, "min_interval", parsed(parse_duration));
-    Some((timeout?.unwrap_or(TIMEOUT), min_interval?))
+    let timeout = fields.optional("timeout", parsed(parse_duration));
+    let min_interval = fields.optional("min_interval", parsed(parse_duration));
+    Ok((timeout?.unwrap_or(TIMEOUT), min_interval?))
 }
 
 /// Program and arguments of a command given as a string or an array; the program is looked up in the allow-list.
@@ -120,12 +118,12 @@ fn allowed<'a>(program: &str, commands: &'a [AbsolutePath]) -> Result<&'a Absolu
 }
 
 /// When the command may run.
-pub(super) fn window(fields: &mut Fields<'_, '_>) -> Option<Window> {
+pub(super) fn window(fields: &mut Fields<'_, '_>) -> Result<Option<Window>, Reported> {
     let window = fields.object("window", Severity::StageError, |fields| {
         fields.check_keys(WINDOW, Severity::Warning);
         let cron = fields.require("cron", "say when the window opens, such as \"0 3 * * *\"", |value| {
             let expression = text(value)?;
-            Schedule::parse(expression).map_err(Problem::plain)?;
+            Schedule::parse(expression).map_err(|error| Problem::plain(error.to_string()))?;
             Ok(expression.to_owned())
         });
         let duration = fields.require(
@@ -133,8 +131,8 @@ pub(super) fn window(fields: &mut Fields<'_, '_>) -> Option<Window> {
             "say how long the window stays open, such as \"2h\"",
             parsed(parse_duration),
         );
-        let timezone = optional(fields, "timezone", parsed(timezone));
-        Some(Window { cron: cron?, duration: duration?, timezone: timezone? })
+        let timezone = fields.optional("timezone", parsed(timezone));
+        Ok(Window { cron: cron?, duration: duration?, timezone: timezone? })
     });
     if fields.has("window") && !fields.has("post_renewal_command") {
         fields.warn("window", "`window` without `post_renewal_command` has no effect", "remove it");

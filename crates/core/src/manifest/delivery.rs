@@ -1,10 +1,10 @@
 //! The guest and what is written inside it: `guest_id`, `guest_type`, `include_ca`, `deliver`.
 
-use super::files::{mode, optional, owner};
+use super::files::{mode, owner};
 use super::{Delivery, Guest, GuestKind, Mode};
 use crate::diagnostic::Severity;
 use crate::diagnostic::fields::{Fields, number, parsed, table, word};
-use crate::diagnostic::report::{Problem, Reading};
+use crate::diagnostic::report::{Problem, Reading, Reported};
 use crate::diagnostic::tree::{Kind, Value};
 
 /// Words of `guest_type`.
@@ -15,23 +15,18 @@ pub(super) const DELIVER: &[&str] = &["cert", "key", "ca", "owner", "permissions
 /// The VMIDs of Proxmox.
 const VMIDS: std::ops::RangeInclusive<u32> = 100..=999_999_999;
 
-/// Guest and delivery; none when there is no guest or the delivery is impossible.
-pub(super) fn read(fields: &mut Fields<'_, '_>) -> Option<(Guest, Delivery)> {
-    let id = fields.read("guest_id", vmid);
-    let kind = fields.read("guest_type", word(KINDS));
+/// Guest and delivery, if there is a guest.
+pub(super) fn read(fields: &mut Fields<'_, '_>) -> Result<Option<(Guest, Delivery)>, Reported> {
+    let id = fields.optional("guest_id", vmid);
+    let kind = fields.optional("guest_type", word(KINDS));
     if !fields.has("guest_id") {
         without_guest(fields);
-        return None;
+        return Ok(None);
     }
-    let kind = if fields.has("guest_type") { kind } else { kind_by_command(fields) };
     // A wrong type was reported with the files.
     let include_ca = fields.find("include_ca").is_some_and(|(value, _)| value.kind == Kind::Bool(true));
-    let delivery = if fields.has("deliver") {
-        explicit(fields, include_ca)
-    } else {
-        Some(Delivery::Legacy { ca: include_ca })
-    };
-    if matches!(delivery, Some(Delivery::Legacy { .. })) && !fields.has("post_renewal_command") {
+    let explicit = fields.object("deliver", Severity::StageError, |fields| explicit(fields, include_ca));
+    if !fields.has("deliver") && !fields.has("post_renewal_command") {
         let help = "add a `post_renewal_command` that moves /tmp/cert.pem and /tmp/key.pem into place, or name the \
                     destinations in `deliver`";
         fields.warn(
@@ -40,7 +35,13 @@ pub(super) fn read(fields: &mut Fields<'_, '_>) -> Option<(Guest, Delivery)> {
             help,
         );
     }
-    Some((Guest { kind: kind?, id: id? }, delivery?))
+    let kind = match kind? {
+        Some(kind) => Ok(kind),
+        None => kind_by_command(fields),
+    };
+    let delivery = explicit?.unwrap_or(Delivery::Legacy { ca: include_ca });
+    let (kind, id) = (kind?, id?);
+    Ok(id.map(|id| (Guest { kind, id }, delivery)))
 }
 
 fn without_guest(fields: &mut Fields<'_, '_>) {
@@ -68,7 +69,7 @@ fn vmid(value: &Value) -> Reading<u32> {
 }
 
 /// Manifests without `guest_type` say with the command's program which kind of guest they mean.
-fn kind_by_command(fields: &mut Fields<'_, '_>) -> Option<GuestKind> {
+fn kind_by_command(fields: &mut Fields<'_, '_>) -> Result<GuestKind, Reported> {
     let word = fields.find("post_renewal_command").and_then(|(value, _)| first_word(value));
     let (kind, program, name) = match word.as_deref().map(|word| word.rsplit('/').next().unwrap_or_default())
     {
@@ -80,12 +81,12 @@ fn kind_by_command(fields: &mut Fields<'_, '_>) -> Option<GuestKind> {
                 "write \"lxc\" for a container, \"vm\" for a machine",
             );
             fields.report("guest_id", problem.severity(Severity::StageError));
-            return None;
+            return Err(Reported);
         }
     };
     let message = format!("`guest_type` is missing; taken as `{name}`, because the command runs {program}");
     fields.warn("guest_id", message, format!("add \"guest_type\": \"{name}\""));
-    Some(kind)
+    Ok(kind)
 }
 
 fn first_word(value: &Value) -> Option<String> {
@@ -96,26 +97,23 @@ fn first_word(value: &Value) -> Option<String> {
     }
 }
 
-fn explicit(fields: &mut Fields<'_, '_>, include_ca: bool) -> Option<Delivery> {
-    fields.object("deliver", Severity::StageError, |fields| {
-        fields.check_keys(DELIVER, Severity::Warning);
-        let before = fields.found().len();
-        let cert = optional(fields, "cert", parsed(str::parse));
-        let key = optional(fields, "key", parsed(str::parse));
-        let ca = optional(fields, "ca", parsed(str::parse));
-        let owner = optional(fields, "owner", parsed(owner));
-        let key_mode = optional(fields, "permissions", mode);
-        let delivery = Delivery::Explicit {
-            cert: cert?,
-            key: key?,
-            ca: ca?,
-            owner: owner?,
-            key_mode: key_mode?.unwrap_or(Mode(0o600)),
-        };
-        check(fields, &delivery, include_ca);
-        let good = fields.found().iter().skip(before).all(|found| found.severity == Severity::Warning);
-        good.then_some(delivery)
-    })
+fn explicit(fields: &mut Fields<'_, '_>, include_ca: bool) -> Result<Delivery, Reported> {
+    fields.check_keys(DELIVER, Severity::Warning);
+    let cert = fields.optional("cert", parsed(str::parse));
+    let key = fields.optional("key", parsed(str::parse));
+    let ca = fields.optional("ca", parsed(str::parse));
+    let owner = fields.optional("owner", parsed(owner));
+    let key_mode = fields.optional("permissions", mode);
+    let delivery = Delivery::Explicit {
+        cert: cert?,
+        key: key?,
+        ca: ca?,
+        owner: owner?,
+        key_mode: key_mode?.unwrap_or(Mode(0o600)),
+    };
+    check(fields, &delivery, include_ca);
+    let good = fields.found().iter().all(|found| found.severity == Severity::Warning);
+    if good { Ok(delivery) } else { Err(Reported) }
 }
 
 fn check(fields: &mut Fields<'_, '_>, delivery: &Delivery, include_ca: bool) {

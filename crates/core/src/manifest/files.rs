@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::{Context, Mode, Owner, Principal};
 use crate::diagnostic::fields::{Fields, boolean, parsed, text, wrong_type};
-use crate::diagnostic::report::{Problem, Reading};
+use crate::diagnostic::report::{Problem, Reading, Reported};
 use crate::diagnostic::tree::{Kind, Value};
-use crate::name::AbsolutePath;
+use crate::name::{AbsolutePath, BadPath};
 
 /// First host id that an unprivileged container of Proxmox is given.
 const MAPPED: u32 = 100_000;
@@ -44,30 +44,30 @@ pub(super) fn read(
     context: &Context<'_>,
     taken: &mut Taken,
     label: &str,
-) -> Option<Files> {
+) -> Result<Files, Reported> {
     let cert = fields.require("cert_path", "say where the certificate goes", |value| path(value, context));
     let key = fields.require("key_path", "say where the private key goes", |value| path(value, context));
-    let chain = optional(fields, "chain_path", |value| path(value, context));
-    let explicit_ca = optional(fields, "ca_path", |value| path(value, context));
-    let include_ca = optional(fields, "include_ca", boolean);
-    let owner = optional(fields, "owner", parsed(owner));
-    let key_mode = optional(fields, "permissions", mode);
-    let cert_mode = optional(fields, "cert_permissions", mode);
+    let chain = fields.optional("chain_path", |value| path(value, context));
+    let explicit_ca = fields.optional("ca_path", |value| path(value, context));
+    let include_ca = fields.optional("include_ca", boolean);
+    let owner = fields.optional("owner", parsed(owner));
+    let key_mode = fields.optional("permissions", mode);
+    let cert_mode = fields.optional("cert_permissions", mode);
 
     let beside = match (&include_ca, &explicit_ca, &cert) {
-        (Some(Some(true)), Some(None), Some(cert)) if !fields.has("guest_id") => cert.sibling("ca.pem").ok(),
+        (Ok(Some(true)), Ok(None), Ok(cert)) if !fields.has("guest_id") => cert.sibling("ca.pem").ok(),
         _ => None,
     };
     let (ca_key, ca) = match (&explicit_ca, beside) {
-        (Some(Some(path)), _) => ("ca_path", Some(path.clone())),
+        (Ok(Some(path)), _) => ("ca_path", Some(path.clone())),
         (_, beside) => ("include_ca", beside),
     };
     let mut free = true;
-    free &= taken.take(fields, "cert_path", cert.as_ref(), label, Use::Own);
+    free &= taken.take(fields, "cert_path", cert.as_ref().ok(), label, Use::Own);
     if cert != key {
-        free &= taken.take(fields, "key_path", key.as_ref(), label, Use::Own);
+        free &= taken.take(fields, "key_path", key.as_ref().ok(), label, Use::Own);
     }
-    free &= taken.take(fields, "chain_path", chain.as_ref().and_then(Option::as_ref), label, Use::Own);
+    free &= taken.take(fields, "chain_path", chain.as_ref().ok().and_then(Option::as_ref), label, Use::Own);
     free &= taken.take(fields, ca_key, ca.as_ref(), label, Use::Roots);
     explicit_ca?;
     include_ca?;
@@ -81,20 +81,12 @@ pub(super) fn read(
         cert_mode: cert_mode?.unwrap_or(Mode(0o644)),
     };
     warn(fields, context, &files);
-    free.then_some(files)
-}
-
-/// The outer none stands for a reported problem, the inner one for an absent field.
-pub(super) fn optional<T>(
-    fields: &mut Fields<'_, '_>,
-    key: &str,
-    read: impl FnOnce(&Value) -> Reading<T>,
-) -> Option<Option<T>> {
-    if fields.has(key) { fields.read(key, read).map(Some) } else { Some(None) }
+    if free { Ok(files) } else { Err(Reported) }
 }
 
 fn path(value: &Value, context: &Context<'_>) -> Reading<AbsolutePath> {
-    let path: AbsolutePath = text(value)?.parse().map_err(Problem::plain)?;
+    let path: AbsolutePath =
+        text(value)?.parse().map_err(|error: BadPath| Problem::plain(error.to_string()))?;
     let below = |root: &AbsolutePath| path != *root && path.as_path().starts_with(root.as_path());
     if context.target_roots.iter().any(below) {
         return Ok(path);

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::files::optional;
 use super::{Context, KeyPolicy, KeyType, RenewBefore, Usage};
 use crate::diagnostic::fields::{Fields, boolean, one_or_many, parsed, text, word};
-use crate::diagnostic::report::{Problem, Reading};
+use crate::diagnostic::report::{Problem, Reading, Reported};
 use crate::diagnostic::suggest;
 use crate::diagnostic::tree::Value;
 use crate::name::IssuerName;
@@ -41,16 +40,16 @@ pub(super) struct Issuance {
     pub(super) key_policy: KeyPolicy,
 }
 
-pub(super) fn read(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> Option<Issuance> {
-    let usage = optional(fields, "cert_type", word(USAGES));
-    let strict_eku = optional(fields, "strict_eku", boolean);
-    let validity = optional(fields, "validity", parsed(parse_duration));
-    let renew_before = optional(fields, "renew_before", renew_before);
+pub(super) fn read(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> Result<Issuance, Reported> {
+    let usage = fields.optional("cert_type", word(USAGES));
+    let strict_eku = fields.optional("strict_eku", boolean);
+    let validity = fields.optional("validity", parsed(parse_duration));
+    let renew_before = fields.optional("renew_before", renew_before);
     let issuers = issuers(fields, context);
-    let key_type = optional(fields, "key_type", word(KEY_TYPES));
-    let key_policy = optional(fields, "key_policy", word(KEY_POLICIES));
+    let key_type = fields.optional("key_type", word(KEY_TYPES));
+    let key_policy = fields.optional("key_policy", word(KEY_POLICIES));
     let validity = validity?;
-    Some(Issuance {
+    Ok(Issuance {
         usage: usage?.unwrap_or_default(),
         strict_eku: strict_eku?.unwrap_or_default(),
         validity,
@@ -90,20 +89,20 @@ fn clamp(fields: &mut Fields<'_, '_>, wanted: RenewBefore, validity: Option<Dura
 }
 
 /// The issuers in order; the configuration's first one when the entry names none.
-fn issuers(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> Option<Vec<IssuerName>> {
-    let Some(named) = optional(fields, "issuer", one_or_many(|value| issuer(value, context)))? else {
+fn issuers(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> Result<Vec<IssuerName>, Reported> {
+    let Some(named) = fields.optional("issuer", one_or_many(|value| issuer(value, context)))? else {
         let Some(first) = context.issuers.first() else {
             fields.report("issuer", Problem::new("there is no issuer", "configure one in certd.toml"));
-            return None;
+            return Err(Reported);
         };
-        return Some(vec![first.name.clone()]);
+        return Ok(vec![first.name.clone()]);
     };
     if named.is_empty() {
         fields.report("issuer", Problem::new("this list is empty", "name an issuer, or leave the field out"));
-        return None;
+        return Err(Reported);
     }
     let mut seen = std::collections::HashSet::new();
-    Some(named.into_iter().filter(|name| seen.insert(name.clone())).collect())
+    Ok(named.into_iter().filter(|name| seen.insert(name.clone())).collect())
 }
 
 fn issuer(value: &Value, context: &Context<'_>) -> Reading<IssuerName> {

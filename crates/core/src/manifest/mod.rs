@@ -1,7 +1,7 @@
 //! `certificate-manifest.json`: parsing with every problem at its place, and the validated entries.
 //!
-//! [`naming`] chooses the entries' names first, because derived ones depend on each other; then [`read`] reads
-//! entry after entry, with a module for each group of fields. [`schema`] describes the same fields to editors.
+//! `naming` chooses the entries' names first, because derived ones depend on each other; then `read` reads
+//! entry after entry, with a module for each group of fields. [`schema()`] describes the same fields to editors.
 
 mod command;
 mod delivery;
@@ -19,6 +19,8 @@ mod tests;
 mod verify;
 
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 pub use entry::*;
 pub use names::BadSan;
@@ -87,7 +89,7 @@ pub struct Manifest {
 }
 
 /// An entry with errors: what of it can be shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvalidEntry {
     /// Its place in the file, such as `certificates[3]`.
     pub path: String,

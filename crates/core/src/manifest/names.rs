@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::San;
 use crate::diagnostic::fields::{Fields, boolean, list, parsed, text};
-use crate::diagnostic::report::{Problem, Problems, Reading};
+use crate::diagnostic::report::{Problem, Problems, Reading, Reported};
 use crate::diagnostic::tree::{Kind, Value};
 
 /// Longest common name, in bytes (X.520 ub-common-name; step-ca would issue a longer one).
@@ -145,17 +145,17 @@ fn label(text: &str) -> bool {
 }
 
 /// The common name and all names of the certificate.
-pub(super) fn read(fields: &mut Fields<'_, '_>) -> Option<(String, Vec<San>)> {
+pub(super) fn read(fields: &mut Fields<'_, '_>) -> Result<(String, Vec<San>), Reported> {
     let advice = "write the main name of the certificate, such as \"web.internal.thinkheads.ai\"";
     let common_name = fields.require("common_name", advice, parsed(common_name));
-    let sans = if fields.has("sans") { fields.read("sans", sans) } else { Some(Vec::new()) };
-    let added = if fields.has("cn_in_sans") { fields.read("cn_in_sans", boolean) } else { Some(true) };
-    let (common_name, sans, added) = (common_name?, sans?, added?);
+    let sans = fields.optional("sans", sans);
+    let added = fields.optional("cn_in_sans", boolean);
+    let (common_name, sans, added) = (common_name?, sans?.unwrap_or_default(), added?.unwrap_or(true));
     match all(&common_name, sans, added) {
-        Ok(names) => Some((common_name, names)),
+        Ok(names) => Ok((common_name, names)),
         Err(problem) => {
             fields.report("common_name", problem);
-            None
+            Err(Reported)
         }
     }
 }
@@ -191,14 +191,16 @@ fn sans(value: &Value) -> Reading<Vec<San>> {
                     Ok(name) => names.push(name),
                     Err(error) => {
                         let place = value.inside(start..start + word.len());
-                        problems.0.push(Problem::plain(error).at(place));
+                        problems.0.push(Problem::plain(error.to_string()).at(place));
                     }
                 }
             }
             if problems.0.is_empty() { Ok(names) } else { Err(problems) }
         }
         Kind::List(_) => {
-            list(|item| text(item)?.parse::<San>().map_err(|error| Problem::plain(error).into()))(value)
+            list(|item| text(item)?.parse::<San>().map_err(|error| Problem::plain(error.to_string()).into()))(
+                value,
+            )
         }
         _ => Err(crate::diagnostic::fields::wrong_type(
             value,

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::files::{Taken, optional};
+use super::files::Taken;
 use super::naming::{Chosen, Names};
 use super::verify::Client;
 use super::{Context, Entry, InvalidEntry, Manifest, Parsed, Stage, StageError};
 use super::{command, delivery, files, issuance, lint, names, verify};
 use crate::diagnostic::fields::{Fields, Found, boolean, opening, parsed, table, wrong_type};
-use crate::diagnostic::report::{Problem, Report};
+use crate::diagnostic::report::{Problem, Report, Reported};
 use crate::diagnostic::tree::{Kind, Table, Value};
 use crate::diagnostic::{Diagnostics, Severity, json};
 use crate::name::CertName;
@@ -108,7 +108,7 @@ fn object_form<'t>(
             Kind::List(_) => Ok(()),
             _ => Err(wrong_type(value, "an array of entries", "write `[ … ]`").into()),
         });
-    fields.object("defaults", Severity::Error, |defaults| {
+    let defaults = fields.object("defaults", Severity::Error, |defaults| {
         let all = [OPTIONAL, REQUIRED].concat();
         defaults.check_keys(&all, Severity::Warning);
         for key in REQUIRED {
@@ -116,15 +116,15 @@ fn object_form<'t>(
                 defaults.warn(key, format!("`{key}` has no effect here"), "write it in each entry");
             }
         }
-        Some(())
+        Ok(())
     });
     let failed = fields.found().iter().any(|found| found.severity == Severity::Error);
     let Some(Value { kind: Kind::List(entries), .. }) = top.get("certificates") else { return None };
-    let mut defaults = top.get("defaults").and_then(|value| table(value).ok()).cloned();
-    if let Some(defaults) = &mut defaults {
-        defaults.pairs.retain(|(key, _)| !REQUIRED.contains(&key.text.as_str()));
+    let mut shared = top.get("defaults").and_then(|value| table(value).ok()).cloned();
+    if let Some(shared) = &mut shared {
+        shared.pairs.retain(|(key, _)| !REQUIRED.contains(&key.text.as_str()));
     }
-    (list.is_some() && !failed).then_some((entries, defaults))
+    (list.is_ok() && defaults.is_ok() && !failed).then_some((entries, shared))
 }
 
 fn version(value: &Value) -> crate::diagnostic::report::Reading<()> {
@@ -177,7 +177,7 @@ impl Reader<'_, '_> {
         };
         let problems = of(Severity::Error);
         match read {
-            Some((entry, clients)) if problems.is_empty() => {
+            Ok((entry, clients)) if problems.is_empty() => {
                 Outcome::Valid { entry: Box::new(entry), warnings: of(Severity::Warning), clients }
             }
             _ => Outcome::Invalid(InvalidEntry {
@@ -197,14 +197,14 @@ fn shown(table: &Table, key: &str) -> Option<String> {
     }
 }
 
-/// One entry, or none with at least one error reported.
+/// One entry.
 fn entry(
     fields: &mut Fields<'_, '_>,
     context: &Context<'_>,
     names: &Names,
     chosen: &Chosen,
     taken: &mut Taken,
-) -> Option<(Entry, Vec<Client>)> {
+) -> Result<(Entry, Vec<Client>), Reported> {
     let name = name(fields, chosen);
     let identity = names::read(fields);
     let label = name.as_ref().map_or_else(|| "without a name".to_owned(), ToString::to_string);
@@ -225,17 +225,19 @@ fn entry(
     mark = fields.found().len();
     let verify = verify::read(fields, context, names);
     stage(Stage::Verify, fields.found().get(mark..).unwrap_or_default());
-    let rollback = optional(fields, "rollback", boolean);
-    let paused = optional(fields, "paused", boolean);
+    let rollback = fields.optional("rollback", boolean);
+    let paused = fields.optional("paused", boolean);
 
     let blocked = |stage| stage_errors.iter().any(|error: &StageError| error.stage == stage);
-    let (verify, clients) = verify.filter(|_| !blocked(Stage::Verify)).unwrap_or_default();
-    let (guest, delivery) = delivery.filter(|_| !blocked(Stage::Deliver)).unzip();
-    let runs = !blocked(Stage::Activate);
+    // What was reported as an error of the entry ends it below; what is left blocks its stage.
+    let (verify, clients) = verify.ok().filter(|_| !blocked(Stage::Verify)).unwrap_or_default();
+    let (guest, delivery) = delivery.ok().flatten().filter(|_| !blocked(Stage::Deliver)).unzip();
+    let activate = command.and_then(|command| Ok((command, window?)));
+    let (command, window) = activate.ok().filter(|_| !blocked(Stage::Activate)).unwrap_or_default();
     let (common_name, sans) = identity?;
     let (files, issuance) = (files?, issuance?);
     let entry = Entry {
-        name: name?,
+        name: name.ok_or(Reported)?,
         common_name,
         sans,
         cert_path: files.cert,
@@ -249,7 +251,7 @@ fn entry(
         strict_eku: issuance.strict_eku,
         guest,
         delivery,
-        command: command.filter(|_| runs),
+        command,
         validity: issuance.validity,
         renew_before: issuance.renew_before,
         issuers: issuance.issuers,
@@ -257,12 +259,12 @@ fn entry(
         key_policy: issuance.key_policy,
         verify,
         rollback: rollback?.unwrap_or_default(),
-        window: window.filter(|_| runs),
+        window,
         paused: paused?.unwrap_or_default(),
         stage_errors,
     };
     lint(fields, &entry);
-    Some((entry, clients))
+    Ok((entry, clients))
 }
 
 fn name(fields: &mut Fields<'_, '_>, chosen: &Chosen) -> Option<CertName> {

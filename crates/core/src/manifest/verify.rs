@@ -5,12 +5,11 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::command;
-use super::files::optional;
 use super::naming::Names;
 use super::{Context, San, Verify};
 use crate::diagnostic::Severity;
 use crate::diagnostic::fields::{Fields, boolean, number, parsed, text};
-use crate::diagnostic::report::{Problem, Reading};
+use crate::diagnostic::report::{Problem, Problems, Reading, Reported};
 use crate::diagnostic::tree::Value;
 use crate::name::CertName;
 use crate::settings::parse_duration;
@@ -25,7 +24,8 @@ pub(super) const ACCEPTED_BY: &[&str] =
 pub(super) const COMMAND: &[&str] = &["command", "expect", "deadline"];
 
 const KINDS: [&str; 3] = ["tls", "accepted_by", "command"];
-const PLACEHOLDERS: [&str; 3] = ["{serial}", "{serial_decimal}", "{fingerprint}"];
+/// What `expect` may be.
+pub(super) const PLACEHOLDERS: [&str; 3] = ["{serial}", "{serial_decimal}", "{fingerprint}"];
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// An entry named as client, and where: whether it is a valid one is known only when all were read.
@@ -35,51 +35,51 @@ pub(super) struct Client {
     pub(super) span: Range<usize>,
 }
 
-/// All verifications of an entry and the clients that they name; none when one of them is impossible.
+/// All verifications of an entry and the clients that they name.
 pub(super) fn read(
     fields: &mut Fields<'_, '_>,
     context: &Context<'_>,
     names: &Names,
-) -> Option<(Vec<Verify>, Vec<Client>)> {
-    if !fields.has("verify") {
-        return Some((Vec::new(), Vec::new()));
-    }
+) -> Result<(Vec<Verify>, Vec<Client>), Reported> {
     let mut clients = Vec::new();
     let all = fields.objects("verify", Severity::StageError, |fields| {
-        let present: Vec<&str> = KINDS.into_iter().filter(|kind| fields.has(kind)).collect();
-        match present.as_slice() {
-            ["tls"] => tls(fields, names, &mut clients),
-            ["accepted_by"] => accepted_by(fields),
-            ["command"] => by_command(fields, context),
-            [] => {
+        match KINDS.map(|kind| fields.has(kind)) {
+            [true, false, false] => tls(fields, names, &mut clients),
+            [false, true, false] => accepted_by(fields),
+            [false, false, true] => by_command(fields, context),
+            [false, false, false] => {
                 fields.check_keys(&[TLS, COMMAND, &["accepted_by"]].concat(), Severity::Warning);
                 fields.missing("tls", "write one of `tls`, `accepted_by` and `command`");
-                None
+                Err(Reported)
             }
-            [first, .., last] => {
-                let message = format!("both `{first}` and `{last}` are given");
-                fields.report(last, Problem::new(message, "make each an object of its own in an array"));
-                None
+            [_, accepted_by, _] => {
+                let (key, help) =
+                    (if accepted_by { "accepted_by" } else { "command" }, "make each an object of its own");
+                fields.report(
+                    key,
+                    Problem::new("this object has two of `tls`, `accepted_by` and `command`", help),
+                );
+                Err(Reported)
             }
-            [_] => None,
         }
     })?;
-    Some((all, clients))
+    Ok((all, clients))
 }
 
-fn tls(fields: &mut Fields<'_, '_>, names: &Names, clients: &mut Vec<Client>) -> Option<Verify> {
+fn tls(fields: &mut Fields<'_, '_>, names: &Names, clients: &mut Vec<Client>) -> Result<Verify, Reported> {
     fields.check_keys(TLS, Severity::Warning);
-    let address = fields.read("tls", parsed(address));
-    let server_name = optional(fields, "server_name", parsed(server_name));
-    let client = optional(fields, "client", |value| Ok(names.resolve(text(value)?)?));
-    let refuse = optional(fields, "refuse_without_client", boolean);
-    let (http_get, expect_status) = http(fields)?;
+    let address = fields.require("tls", "", parsed(address));
+    let server_name = fields.optional("server_name", parsed(server_name));
+    let client = fields.optional("client", |value| Ok(names.resolve(text(value)?)?));
+    let refuse = fields.optional("refuse_without_client", boolean);
+    let http = http(fields);
     let deadline = deadline(fields);
+    let (http_get, expect_status) = http?;
     let client = client?;
     if let (Some(name), Some((value, path))) = (&client, fields.find("client")) {
         clients.push(Client { name: name.clone(), path, span: value.span.clone() });
     }
-    Some(Verify::Tls {
+    Ok(Verify::Tls {
         address: address?,
         server_name: server_name?,
         client,
@@ -90,14 +90,14 @@ fn tls(fields: &mut Fields<'_, '_>, names: &Names, clients: &mut Vec<Client>) ->
     })
 }
 
-fn accepted_by(fields: &mut Fields<'_, '_>) -> Option<Verify> {
+fn accepted_by(fields: &mut Fields<'_, '_>) -> Result<Verify, Reported> {
     fields.check_keys(ACCEPTED_BY, Severity::Warning);
-    let address = fields.read("accepted_by", parsed(address));
-    let server_name = optional(fields, "server_name", parsed(server_name));
+    let address = fields.require("accepted_by", "", parsed(address));
+    let server_name = fields.optional("server_name", parsed(server_name));
     let http = http(fields);
     let deadline = deadline(fields);
     let (http_get, expect_status) = http?;
-    Some(Verify::AcceptedBy {
+    Ok(Verify::AcceptedBy {
         address: address?,
         server_name: server_name?,
         http_get,
@@ -106,35 +106,35 @@ fn accepted_by(fields: &mut Fields<'_, '_>) -> Option<Verify> {
     })
 }
 
-fn by_command(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> Option<Verify> {
+fn by_command(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> Result<Verify, Reported> {
     fields.check_keys(COMMAND, Severity::Warning);
-    let argv = fields.read("command", |value| {
+    let argv = fields.require("command", "", |value| {
         command::argv(value, context).map_err(|problems| {
             // Inside `verify`, a command of the wrong type spoils no more than the verification.
             let staged = problems.0.into_iter().map(|problem| problem.severity(Severity::StageError));
-            crate::diagnostic::report::Problems(staged.collect())
+            Problems(staged.collect())
         })
     });
     let advice = "write what the command's output must contain: \"{serial}\", \"{serial_decimal}\" or \"{fingerprint}\"";
     let expect = fields.require("expect", advice, expect);
     let deadline = deadline(fields);
-    Some(Verify::Command { argv: argv?, expect: expect?, deadline: deadline? })
+    Ok(Verify::Command { argv: argv?, expect: expect?, deadline: deadline? })
 }
 
-fn deadline(fields: &mut Fields<'_, '_>) -> Option<Duration> {
-    optional(fields, "deadline", parsed(parse_duration)).map(|found| found.unwrap_or(DEADLINE))
+fn deadline(fields: &mut Fields<'_, '_>) -> Result<Duration, Reported> {
+    fields.optional("deadline", parsed(parse_duration)).map(|found| found.unwrap_or(DEADLINE))
 }
 
-fn http(fields: &mut Fields<'_, '_>) -> Option<(Option<String>, Option<u16>)> {
-    let get = optional(fields, "http_get", parsed(http_path));
-    let status = optional(fields, "expect_status", number(100..=599));
+fn http(fields: &mut Fields<'_, '_>) -> Result<(Option<String>, Option<u16>), Reported> {
+    let get = fields.optional("http_get", parsed(http_path));
+    let status = fields.optional("expect_status", number(100..=599));
     if fields.has("expect_status") && !fields.has("http_get") {
         let problem =
             Problem::new("`expect_status` without `http_get`", "add the path to request, such as \"/\"");
         fields.report("expect_status", problem);
-        return None;
+        return Err(Reported);
     }
-    Some((get?, status?.and_then(|status| u16::try_from(status).ok())))
+    Ok((get?, status?.and_then(|status| u16::try_from(status).ok())))
 }
 
 /// `HOST:PORT`, an IPv6 host in brackets.

@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::read::{filled, or, socket_address};
+use super::read::{filled, socket_address};
 use super::{
     AcmeSettings, ChallengeKind, IssuerKind, IssuerSettings, PasswordSource, ProvisionerSettings,
     StepCaSettings, TrustAnchor,
 };
 use crate::diagnostic::Severity;
 use crate::diagnostic::fields::{Fields, list, parsed, table, word};
-use crate::diagnostic::report::{Problem, Report};
+use crate::diagnostic::report::{Problem, Report, Reported};
 use crate::diagnostic::tree::{Kind, Table, Value};
 use crate::name::AbsolutePath;
 
@@ -42,122 +42,112 @@ const CHALLENGES: &[(&str, ChallengeKind)] = &[
     ("dns-01", ChallengeKind::Dns01),
 ];
 
-/// All issuers in the order of the file, if all of them are good.
-pub(super) fn issuers(root: &Table, length: usize, report: &mut Report) -> Option<Vec<IssuerSettings>> {
+/// All issuers in the order of the file.
+pub(super) fn issuers(
+    root: &Table,
+    length: usize,
+    report: &mut Report,
+) -> Result<Vec<IssuerSettings>, Reported> {
     let mut fields = Fields::new(root, 0..length.min(1), "", Severity::Error, report);
     let shape = filled(list(|value| table(value).map(|_| ())));
     fields.require("issuer", "add a table [[issuer]] that says who issues certificates", shape)?;
-    let Some(Value { kind: Kind::List(items), .. }) = root.get("issuer") else { return None };
-    let found: Vec<Option<IssuerSettings>> =
-        items.iter().enumerate().map(|(index, value)| issuer(value, index, report)).collect();
-    unique_names(items, report);
-    found.into_iter().collect()
+    let found = fields.objects("issuer", Severity::Error, issuer);
+    if let Some(Value { kind: Kind::List(items), .. }) = root.get("issuer") {
+        unique_names(items, report);
+    }
+    found
 }
 
-fn issuer(value: &Value, index: usize, report: &mut Report) -> Option<IssuerSettings> {
-    let own = table(value).ok()?;
-    let mut fields =
-        Fields::new(own, value.span.clone(), format!("issuer[{index}]"), Severity::Error, report);
+fn issuer(fields: &mut Fields<'_, '_>) -> Result<IssuerSettings, Reported> {
     let name = fields.require("name", "give it a short name, such as \"phoenix\"", parsed(str::parse));
     let kind = fields.require("type", "write \"step-ca\" or \"acme\"", word(TYPES));
     let known: Vec<&str> = match kind {
-        Some(Type::StepCa) => [COMMON, STEP_CA].concat(),
-        Some(Type::Acme) => [COMMON, ACME].concat(),
-        None => [COMMON, STEP_CA, ACME].concat(),
+        Ok(Type::StepCa) => [COMMON, STEP_CA].concat(),
+        Ok(Type::Acme) => [COMMON, ACME].concat(),
+        Err(Reported) => [COMMON, STEP_CA, ACME].concat(),
     };
     fields.check_keys(&known, Severity::Error);
-    let trust = trust(&mut fields);
+    let trust = trust(fields);
     let kind = match kind? {
-        Type::StepCa => step_ca(&mut fields).map(IssuerKind::StepCa),
-        Type::Acme => acme(&mut fields).map(IssuerKind::Acme),
+        Type::StepCa => step_ca(fields).map(IssuerKind::StepCa),
+        Type::Acme => acme(fields).map(IssuerKind::Acme),
     };
-    Some(IssuerSettings { name: name?, trust: trust?, kind: kind? })
+    Ok(IssuerSettings { name: name?, trust: trust?, kind: kind? })
 }
 
-fn trust(fields: &mut Fields<'_, '_>) -> Option<TrustAnchor> {
+fn trust(fields: &mut Fields<'_, '_>) -> Result<TrustAnchor, Reported> {
+    let root = fields.optional("root", parsed(str::parse));
+    let fingerprint = fields.optional("fingerprint", parsed(fingerprint));
     match (fields.has("root"), fields.has("fingerprint")) {
-        (true, false) => fields.read("root", parsed(str::parse)).map(TrustAnchor::File),
-        (false, true) => fields.read("fingerprint", parsed(fingerprint)).map(TrustAnchor::Fingerprint),
-        (true, true) => {
-            both(fields, "root", "fingerprint");
-            None
-        }
-        (false, false) => {
+        (true, true) => Err(both(fields, "root", "fingerprint")),
+        (_, false) => {
             let advice =
                 "name the PEM file of its root certificate, or give `fingerprint`, the root's SHA-256";
-            fields.missing("root", advice);
-            None
+            if !fields.has("root") {
+                fields.missing("root", advice);
+            }
+            root?.map(TrustAnchor::File).ok_or(Reported)
         }
+        (false, true) => fingerprint?.map(TrustAnchor::Fingerprint).ok_or(Reported),
     }
 }
 
-fn step_ca(fields: &mut Fields<'_, '_>) -> Option<StepCaSettings> {
+fn step_ca(fields: &mut Fields<'_, '_>) -> Result<StepCaSettings, Reported> {
     let example = "write its address, such as \"https://ca.internal.thinkheads.ai:9000\"";
     let url = fields.require("url", example, parsed(|text| server(text, "url")));
-    let audience = match &url {
-        Some(url) => or(fields, "audience", url.clone(), parsed(|text| server(text, "audience"))),
-        None => fields.read("audience", parsed(|text| server(text, "audience"))),
-    };
+    let audience = fields.optional("audience", parsed(|text| server(text, "audience")));
     let advice = "name a JWK provisioner of the CA, such as \"admin@thinkheads.ai\"";
     let name = fields.require("provisioner", advice, parsed(plain));
     let password = password(fields, "password_file", "credential");
-    let client = client_provisioner(fields);
-    Some(StepCaSettings {
-        url: url?,
-        audience: audience?,
+    let client_provisioner = client_provisioner(fields);
+    let url = url?;
+    Ok(StepCaSettings {
+        audience: audience?.unwrap_or_else(|| url.clone()),
+        url,
         provisioner: ProvisionerSettings { name: name?, password: password? },
-        client_provisioner: client?,
+        client_provisioner: client_provisioner?,
     })
 }
 
-fn client_provisioner(fields: &mut Fields<'_, '_>) -> Option<Option<ProvisionerSettings>> {
+fn client_provisioner(fields: &mut Fields<'_, '_>) -> Result<Option<ProvisionerSettings>, Reported> {
+    let name = fields.optional("client_provisioner", parsed(plain));
     let password = password(fields, "client_password_file", "client_credential");
-    if fields.has("client_provisioner") {
-        let name = fields.read("client_provisioner", parsed(plain));
-        return Some(Some(ProvisionerSettings { name: name?, password: password? }));
+    let stray = ["client_password_file", "client_credential"].into_iter().find(|key| fields.has(key));
+    if let (false, Some(key)) = (fields.has("client_provisioner"), stray) {
+        let message = format!("`{key}` without `client_provisioner`");
+        fields.report(key, Problem::new(message, "name the provisioner that the password is for"));
+        return Err(Reported);
     }
-    for key in ["client_password_file", "client_credential"] {
-        if fields.has(key) {
-            let message = format!("`{key}` without `client_provisioner`");
-            fields.report(key, Problem::new(message, "name the provisioner that the password is for"));
-            return None;
-        }
-    }
-    Some(None)
+    let password = password?;
+    Ok(name?.map(|name| ProvisionerSettings { name, password }))
 }
 
-/// The outer none stands for a reported problem, the inner one for no password.
-fn password(fields: &mut Fields<'_, '_>, file: &str, credential: &str) -> Option<Option<PasswordSource>> {
-    match (fields.has(file), fields.has(credential)) {
-        (false, false) => Some(None),
-        (true, false) => {
-            let path: AbsolutePath = fields.read(file, parsed(str::parse))?;
-            Some(Some(PasswordSource::File(path)))
-        }
-        (false, true) => fields
-            .read(credential, parsed(credential_name))
-            .map(|name| Some(PasswordSource::Credential(name))),
-        (true, true) => {
-            both(fields, file, credential);
-            None
-        }
+fn password(
+    fields: &mut Fields<'_, '_>,
+    file: &str,
+    credential: &str,
+) -> Result<Option<PasswordSource>, Reported> {
+    if fields.has(file) && fields.has(credential) {
+        return Err(both(fields, file, credential));
     }
+    let path = fields.optional(file, parsed(str::parse::<AbsolutePath>))?;
+    let name = fields.optional(credential, parsed(credential_name))?;
+    Ok(path.map(PasswordSource::File).or(name.map(PasswordSource::Credential)))
 }
 
-fn acme(fields: &mut Fields<'_, '_>) -> Option<AcmeSettings> {
+fn acme(fields: &mut Fields<'_, '_>) -> Result<AcmeSettings, Reported> {
     let example = "write the directory's address, such as \"https://ca.example:9000/acme/acme/directory\"";
     let directory = fields.require("directory", example, parsed(|text| https(text, "directory")));
-    let challenge = or(fields, "challenge", ChallengeKind::Http01, word(CHALLENGES));
-    let listen = fields.read("listen", parsed(listener));
-    if matches!(challenge, Some(ChallengeKind::Http01 | ChallengeKind::TlsAlpn01)) && !fields.has("listen") {
-        let advice = "write \"systemd:NAME\" for a socket that systemd hands over, or ADDRESS:PORT";
-        fields.missing("listen", advice);
-        return None;
-    }
-    if fields.has("listen") && listen.is_none() {
-        return None;
-    }
-    Some(AcmeSettings { directory: directory?, challenge: challenge?, listen })
+    let challenge =
+        fields.optional("challenge", word(CHALLENGES)).map(|kind| kind.unwrap_or(ChallengeKind::Http01));
+    let listen = match challenge {
+        Ok(ChallengeKind::Http01 | ChallengeKind::TlsAlpn01) => {
+            let advice = "write \"systemd:NAME\" for a socket that systemd hands over, or ADDRESS:PORT";
+            fields.require("listen", advice, parsed(listener)).map(Some)
+        }
+        _ => fields.optional("listen", parsed(listener)),
+    };
+    Ok(AcmeSettings { directory: directory?, challenge: challenge?, listen: listen? })
 }
 
 fn unique_names(items: &[Value], report: &mut Report) {
@@ -177,9 +167,10 @@ fn unique_names(items: &[Value], report: &mut Report) {
     }
 }
 
-fn both(fields: &mut Fields<'_, '_>, one: &str, other: &str) {
+fn both(fields: &mut Fields<'_, '_>, one: &str, other: &str) -> Reported {
     let problem = Problem::new(format!("both `{one}` and `{other}` are given"), "keep one of the two");
     fields.report(other, problem);
+    Reported
 }
 
 /// `https://HOST[:PORT]` without a path; a slash at the end is dropped.

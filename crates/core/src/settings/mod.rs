@@ -47,7 +47,7 @@ impl Settings {
         let root = crate::diagnostic::toml::parse(text, &mut report);
         let settings = read::settings(&root, text.len(), &mut report);
         match (settings, report.into_list()) {
-            (Some(settings), list) if list.is_empty() => Ok(settings),
+            (Ok(settings), list) if list.is_empty() => Ok(settings),
             (_, list) => Err(Diagnostics::new(file, text, list)),
         }
     }

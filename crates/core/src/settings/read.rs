@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{ExecutorSettings, RenewalSettings, Schedule, Settings, issuer, parse_duration};
 use crate::diagnostic::Severity;
 use crate::diagnostic::fields::{Fields, list, number, parsed, table, text};
-use crate::diagnostic::report::{Problem, Reading, Report};
+use crate::diagnostic::report::{Problem, Reading, Report, Reported};
 use crate::diagnostic::tree::{Table, Value};
 use crate::name::{AbsolutePath, BadPath};
 
@@ -30,8 +30,8 @@ const SWEEP: &str = "*/15 * * * *";
 const CONCURRENCY: u32 = 4;
 const POLL: Duration = Duration::from_secs(30);
 
-/// The settings; none when something required is missing or wrong, which is then in `report`.
-pub(super) fn settings(root: &Table, length: usize, report: &mut Report) -> Option<Settings> {
+/// The settings.
+pub(super) fn settings(root: &Table, length: usize, report: &mut Report) -> Result<Settings, Reported> {
     let mut fields = Fields::new(root, 0..length.min(1), "", Severity::Error, report);
     fields.check_keys(TOP, Severity::Error);
     let manifest = path_or(&mut fields, "manifest", MANIFEST);
@@ -51,7 +51,7 @@ pub(super) fn settings(root: &Table, length: usize, report: &mut Report) -> Opti
         metrics: metrics?,
     };
     separate(root, &settings, report);
-    Some(settings)
+    Ok(settings)
 }
 
 /// A table of the file, empty when it is absent.
@@ -79,7 +79,7 @@ impl<'t> Part<'t> {
     }
 }
 
-fn executor_of(part: &Part<'_>, report: &mut Report) -> Option<ExecutorSettings> {
+fn executor_of(part: &Part<'_>, report: &mut Report) -> Result<ExecutorSettings, Reported> {
     let mut fields = part.fields(EXECUTOR, report);
     let socket = path_or(&mut fields, "socket", EXECUTOR_SOCKET);
     let state_dir = directory_or(&mut fields, "state_dir", EXECUTOR_STATE_DIR);
@@ -88,37 +88,25 @@ fn executor_of(part: &Part<'_>, report: &mut Report) -> Option<ExecutorSettings>
         "name the directories below which certificates may be written, such as [\"/mnt/pve/quickOS\"]",
         filled(list(parsed(directory_path))),
     );
-    let commands = if fields.has("commands") {
-        fields.read("commands", list(parsed(program_path)))
-    } else {
-        COMMANDS.iter().map(|path| path.parse().ok()).collect()
-    };
-    Some(ExecutorSettings {
-        socket: socket?,
-        state_dir: state_dir?,
-        target_roots: roots?,
-        commands: commands?,
-    })
+    let commands = fields.optional("commands", list(parsed(program_path)));
+    let commands = commands.map(|given| given.unwrap_or_else(|| known(COMMANDS)));
+    Ok(ExecutorSettings { socket: socket?, state_dir: state_dir?, target_roots: roots?, commands: commands? })
 }
 
-fn renewal_of(part: &Part<'_>, report: &mut Report) -> Option<RenewalSettings> {
+fn renewal_of(part: &Part<'_>, report: &mut Report) -> Result<RenewalSettings, Reported> {
     let mut fields = part.fields(RENEWAL, report);
     let concurrency = or(&mut fields, "concurrency", CONCURRENCY, number(1..=64));
     let sweep = or(&mut fields, "sweep", SWEEP.to_owned(), |value| {
         let expression = text(value)?;
-        Schedule::parse(expression).map_err(Problem::plain)?;
+        Schedule::parse(expression).map_err(|error| Problem::plain(error.to_string()))?;
         Ok(expression.to_owned())
     });
     let poll = or(&mut fields, "poll", POLL, parsed(parse_duration));
-    Some(RenewalSettings { concurrency: concurrency? as usize, sweep: sweep?, poll: poll? })
+    Ok(RenewalSettings { concurrency: concurrency? as usize, sweep: sweep?, poll: poll? })
 }
 
-fn metrics_of(part: &Part<'_>, report: &mut Report) -> Option<Option<SocketAddr>> {
-    let mut fields = part.fields(METRICS, report);
-    if !fields.has("listen") {
-        return Some(None);
-    }
-    fields.read("listen", parsed(socket_address)).map(Some)
+fn metrics_of(part: &Part<'_>, report: &mut Report) -> Result<Option<SocketAddr>, Reported> {
+    part.fields(METRICS, report).optional("listen", parsed(socket_address))
 }
 
 /// Sockets and state of the two processes must not share a directory: each is made for one owner.
@@ -151,21 +139,28 @@ fn separate(root: &Table, settings: &Settings, report: &mut Report) {
 }
 
 /// The value of `key`, or `default` when it is absent.
-pub(super) fn or<T>(
+fn or<T>(
     fields: &mut Fields<'_, '_>,
     key: &str,
     default: T,
     read: impl FnOnce(&Value) -> Reading<T>,
-) -> Option<T> {
-    if fields.has(key) { fields.read(key, read) } else { Some(default) }
+) -> Result<T, Reported> {
+    Ok(fields.optional(key, read)?.unwrap_or(default))
 }
 
-fn path_or(fields: &mut Fields<'_, '_>, key: &str, default: &str) -> Option<AbsolutePath> {
-    if fields.has(key) { fields.read(key, parsed(str::parse)) } else { default.parse().ok() }
+fn path_or(fields: &mut Fields<'_, '_>, key: &str, default: &str) -> Result<AbsolutePath, Reported> {
+    let given = fields.optional(key, parsed(str::parse))?;
+    given.or_else(|| default.parse().ok()).ok_or(Reported)
 }
 
-fn directory_or(fields: &mut Fields<'_, '_>, key: &str, default: &str) -> Option<AbsolutePath> {
-    if fields.has(key) { fields.read(key, parsed(directory_path)) } else { default.parse().ok() }
+fn directory_or(fields: &mut Fields<'_, '_>, key: &str, default: &str) -> Result<AbsolutePath, Reported> {
+    let given = fields.optional(key, parsed(directory_path))?;
+    given.or_else(|| default.parse().ok()).ok_or(Reported)
+}
+
+/// Paths of this program's own, which are good.
+fn known<const N: usize>(paths: [&str; N]) -> Vec<AbsolutePath> {
+    paths.iter().filter_map(|path| path.parse().ok()).collect()
 }
 
 /// A directory may be written with a slash at its end.

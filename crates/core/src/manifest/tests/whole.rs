@@ -143,7 +143,7 @@ fn the_later_of_two_entries_with_one_name_is_invalid() {
 fn the_later_of_two_entries_with_one_path_is_invalid() {
     let same = |key: &str, path: &str| {
         let second = entry("b.example", &format!(r#", "{key}": "{path}", "name": "b""#));
-        let second = if key.starts_with("ce") || key.starts_with("k") {
+        let second = if key.starts_with("ce") || key.starts_with('k') {
             second.replacen(&format!(r#""{key}": "/srv/tls/b.example/"#), "\"_old\": \"", 1)
         } else {
             second
@@ -177,7 +177,7 @@ fn roots_beside_certificates_of_one_directory_are_shared() {
     };
     let parsed = parse(&format!("[{}, {}]", beside("a"), beside("b")));
     assert!(parsed.diagnostics.is_empty(), "{}", parsed.diagnostics);
-    let taken = format!(r#"[{}, {}]"#, entry("ca.x", "").replace("ca.x/cert", "ca"), beside("a"));
+    let taken = format!("[{}, {}]", entry("ca.x", "").replace("ca.x/cert", "ca"), beside("a"));
     problem(&parse(&taken), "[1].include_ca", "already written by entry `ca`");
 }
 
