@@ -28,6 +28,8 @@ while [ "$count" -gt 0 ]; do
     if [ "$fresh" = 1 ]; then
         rm -f "$path" || fail "cannot remove the old $path"
     fi
+    # What a delivery left that was killed on its way.
+    find "$dir" -maxdepth 1 -type f -name '.phoenix-??????' -mmin +10 -exec rm -f {} + 2>/dev/null
     temp=$(mktemp "$dir/.phoenix-XXXXXX") || fail "cannot create a file in $dir"
     set -- "$@" "$temp" "$path" "$fresh"
     # Byte by byte: a larger block could take bytes of the next file, or come short from a pipe.

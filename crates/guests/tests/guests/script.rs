@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use phoenix_core::manifest::{Guest, GuestKind, Mode, Owner, Principal};
 use phoenix_core::reason::{Reason, Trouble};
@@ -86,6 +87,22 @@ fn an_exclusive_file_takes_nothing_over_that_was_put_there() {
     assert_eq!(trouble.reason, Reason::NotDelivered);
     assert!(trouble.message.contains("is a directory"), "{trouble}");
     assert_eq!(names(&target), [""; 0]);
+}
+
+#[test]
+fn what_a_killed_delivery_left_is_removed_by_a_later_one() {
+    let dir = tempdir().unwrap();
+    let (left, recent, other) = (".phoenix-aBc123", ".phoenix-zZz999", ".phoenix-my-notes");
+    for name in [left, recent, other] {
+        fs::write(dir.path().join(name), "KEY").unwrap();
+    }
+    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    for name in [left, other] {
+        fs::File::options().write(true).open(dir.path().join(name)).unwrap().set_modified(hour_ago).unwrap();
+    }
+    fs::create_dir(dir.path().join(".phoenix-folder")).unwrap();
+    deliver(&Here, vec![file(&dir.path().join("cert"), b"x")]).unwrap();
+    assert_eq!(names(dir.path()), [".phoenix-folder", other, recent, "cert"]);
 }
 
 /// A small file system of its own, for the life of the value.
