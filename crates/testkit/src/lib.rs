@@ -5,11 +5,13 @@
 //! | [`scratch`] | a directory that is removed, with everything started in it |
 //! | [`peers`] | where the real step-ca servers lie and how they are built |
 //! | [`stepca`] | a running step-ca on loopback |
+//! | [`embedded`] | the embedded CA, which can be told to lie |
 //! | [`guests`] | `pct` and `qm` stand-ins over guests that are directories |
 //! | [`daemon`] | `phoenix-certd --standalone` under test, killed at will |
 //! | [`control`] | a small HTTP client for the control socket |
 //! | [`openssl`] | what an independent program says about keys and certificates |
 //! | [`manifest`] | the operator's manifest, moved below a scratch root |
+//! | [`snapshot`] | what a tree holds, to the byte |
 //! | [`watch`] | is any private key readable by others, all the time |
 //! | [`mounts`] | file systems that refuse |
 //! | [`memory`] | what a process holds in memory |
@@ -23,6 +25,7 @@
 pub mod control;
 pub mod daemon;
 pub mod dice;
+pub mod embedded;
 pub mod guests;
 pub mod manifest;
 pub mod memory;
@@ -32,5 +35,6 @@ pub mod patience;
 pub mod peers;
 pub mod process;
 pub mod scratch;
+pub mod snapshot;
 pub mod stepca;
 pub mod watch;

@@ -1,0 +1,149 @@
+//! A CA that lies: its answer is refused, nothing on disk changes, and what is wrong is told. When it answers
+//! honestly again, the renewal goes through by itself.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use phoenix_core::reason::Reason;
+use phoenix_devca::Fault;
+use phoenix_protocol::control::{CertificateState, CertificateStatus};
+use phoenix_testkit::daemon::{Daemon, Setup, TARGET_ROOT};
+use phoenix_testkit::embedded::EmbeddedCa;
+use phoenix_testkit::manifest::{self, Place};
+use phoenix_testkit::patience;
+use phoenix_testkit::scratch::Scratch;
+use phoenix_testkit::snapshot::Snapshot;
+use phoenix_tests::{is_done, tells};
+use serde_json::json;
+
+/// A way to lie, and what the operator is told. Issuer and entry bear its name.
+struct Lie {
+    name: &'static str,
+    fault: Fault,
+    reason: Reason,
+    words: &'static [&'static str],
+}
+
+fn lies() -> Vec<Lie> {
+    let wrong = |name, fault, words| Lie { name, fault, reason: Reason::WrongAnswer, words };
+    let broken = |name, fault, words| Lie { name, fault, reason: Reason::CaAnswer, words };
+    vec![
+        wrong("other-key", Fault::OtherKey, &["another key"]),
+        wrong("other-names", Fault::OtherNames, &["other.invalid", "`other-names.internal.thinkheads.ai`"]),
+        wrong("wrong-eku", Fault::WrongEku, &["lacks", "serverAuth"]),
+        wrong("expired", Fault::Expired, &["it expired at", "clock"]),
+        wrong("future", Fault::Future, &["not valid before", "clock"]),
+        wrong("foreign-root", Fault::ForeignRoot, &["its chain"]),
+        wrong("no-intermediate", Fault::NoIntermediate, &["its chain"]),
+        broken("cut", Fault::CutJson, &["cannot be understood"]),
+        broken("garbage", Fault::Garbage, &["cannot be understood"]),
+        broken("closed", Fault::ClosedConnection, &["broke in the middle"]),
+        broken("huge", Fault::HugeBody, &["longer than", "url"]),
+    ]
+}
+
+/// One daemon, and for every lie a CA of its own with an entry of its own, so that none waits for another.
+struct Court {
+    daemon: Daemon,
+    cases: Vec<(Lie, EmbeddedCa, Place)>,
+    scratch: Scratch,
+}
+
+impl Court {
+    /// With CAs that are honest so far, or that lie from the beginning.
+    fn sits(lying: bool) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let mut setup = Setup::new(&scratch)?;
+        let mut entries = Vec::new();
+        let mut cases = Vec::new();
+        for lie in lies() {
+            let embedded = EmbeddedCa::start(&scratch, lie.name)?;
+            if lying {
+                embedded.ca.fail_signing(lie.fault.clone());
+            }
+            setup = setup.issuer(&embedded.issuer());
+            let mut entry = manifest::entry(&scratch, lie.name);
+            entry["issuer"] = json!(lie.name);
+            entry["owner"] = json!("4242:4243");
+            let place = manifest::places(std::slice::from_ref(&entry))?.pop().context("one place")?;
+            entries.push(entry);
+            cases.push((lie, embedded, place));
+        }
+        Ok(Self { daemon: setup.start(&entries)?, cases, scratch })
+    }
+
+    fn tree(&self) -> Result<Snapshot> {
+        Snapshot::of(&self.scratch.join(TARGET_ROOT))
+    }
+
+    /// The tree is as wanted. The next attempt may just be proving that its directory can be written to: what
+    /// that leaves is gone a moment later, what an answer left is not.
+    fn tree_is(&self, wanted: impl Fn(&Snapshot) -> Result<()>) -> Result<()> {
+        let mut last = Ok(());
+        patience::until_or(Duration::from_secs(10), || {
+            last = self.tree().and_then(|tree| wanted(&tree));
+            last.is_ok().then_some(())
+        });
+        last
+    }
+
+    /// Every lie is told at its own entry, with the time of the next attempt.
+    fn every_lie_is_told(&self, state: CertificateState) -> Result<()> {
+        for (lie, _, _) in &self.cases {
+            let told = |entry: &CertificateStatus| {
+                entry.state == state
+                    && tells(entry, lie.reason, &[lie.name])
+                    && tells(entry, lie.reason, lie.words)
+            };
+            let what = format!("tells {} with {:?}", lie.reason, lie.words);
+            let entry = self.daemon.wait_entry(lie.name, &what, told)?;
+            ensure!(entry.attempts > 0 && entry.next_attempt_at.is_some(), "{entry:?}");
+        }
+        Ok(())
+    }
+
+    /// With honest CAs every entry gets a certificate other than `before` by itself.
+    fn honesty_helps(&self, before: &[Option<String>]) -> Result<()> {
+        for (_, embedded, _) in &self.cases {
+            embedded.ca.heal();
+        }
+        for ((lie, embedded, place), before) in self.cases.iter().zip(before) {
+            self.daemon.wait_entry(lie.name, "has a new certificate", |entry| {
+                is_done(entry) && entry.fingerprint_sha256 != *before
+            })?;
+            embedded.check_pair(&place.cert, &place.key)?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_lie_changes_nothing_on_disk_and_is_told_until_it_ends() -> Result<()> {
+    let court = Court::sits(false)?;
+    let good = court.daemon.wait_all_ok(court.cases.len())?;
+    let known: Vec<_> = good.certificates.iter().map(|entry| entry.fingerprint_sha256.clone()).collect();
+    let before = court.tree()?;
+    for (lie, embedded, _) in &court.cases {
+        embedded.ca.fail_signing(lie.fault.clone());
+    }
+    let asked = court.daemon.certctl(["renew", "--all", "--timeout", "100s"])?;
+    ensure!(asked.status.code() == Some(1), "{asked:?}");
+    court.every_lie_is_told(CertificateState::Retrying)?;
+    court.tree_is(|tree| tree.same_as(&before))?;
+    let after = court.daemon.status()?;
+    for (entry, known) in after.certificates.iter().zip(&known) {
+        ensure!(entry.fingerprint_sha256 == *known, "another certificate is reported: {entry:?}");
+    }
+    court.honesty_helps(&known)
+}
+
+#[test]
+fn a_lie_at_the_first_certificate_leaves_no_file_behind() -> Result<()> {
+    let court = Court::sits(true)?;
+    court.every_lie_is_told(CertificateState::Missing)?;
+    court.tree_is(|tree| {
+        ensure!(tree.files().is_empty(), "there are files: {:?}", tree.files());
+        Ok(())
+    })?;
+    court.honesty_helps(&vec![None; court.cases.len()])
+}
