@@ -162,13 +162,7 @@ impl Bench<'_> {
         self.sync_all(&dirs)
     }
 
-    fn put_back(
-        self,
-        dir: &Dir,
-        file: &PlannedFile,
-        old: &LiveFile,
-        token: &Token,
-    ) -> Result<(), Trouble> {
+    fn put_back(self, dir: &Dir, file: &PlannedFile, old: &LiveFile, token: &Token) -> Result<(), Trouble> {
         match old {
             LiveFile::Present(old) => {
                 let temp = temp_name(token, file.role);

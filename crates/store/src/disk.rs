@@ -16,6 +16,9 @@ use crate::fault::{Deed, Faults};
 const PLAIN: ResolveFlags =
     ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::BENEATH);
 
+/// How much a file may grow between the look at its size and the end of its reading.
+const SLACK: usize = 4096;
+
 /// `f_type` of NFS in statfs(2).
 const NFS_SUPER_MAGIC: u64 = 0x6969;
 
@@ -63,7 +66,8 @@ impl Dir {
     /// Opens an absolute path on which no component may be a symlink.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let fail = |errno| Failure::new(Attempt::Enter, path, errno);
-        let top = fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
+        let top =
+            fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
         let relative = path.strip_prefix("/").unwrap_or(path);
         let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
         let fd = fs::openat2(&top, relative, Self::flags(), Mode::empty(), PLAIN).map_err(fail)?;
@@ -130,11 +134,12 @@ impl Dir {
             Err(errno) => return Err(self.fail(Attempt::Read, name, errno)),
         };
         let fail = |errno| self.fail(Attempt::Read, name, errno);
-        let attributes = Attributes::from(fs::fstat(&file).map_err(fail)?);
+        let stat = fs::fstat(&file).map_err(fail)?;
+        let (size, attributes) = (stat.st_size, Attributes::from(stat));
         if attributes.kind != FileType::RegularFile {
             return Ok(Found::Odd(attributes.kind));
         }
-        let found = read_bounded(&file, limit).map_err(fail)?;
+        let found = read_bounded(&file, size, limit).map_err(fail)?;
         Ok(found.map_or(Found::TooLarge, |bytes| Found::File { bytes, attributes }))
     }
 
@@ -159,10 +164,11 @@ impl Dir {
     }
 }
 
-/// Reads at most `limit` bytes; none when there is more.
-fn read_bounded(file: &OwnedFd, limit: usize) -> Result<Option<Zeroizing<Vec<u8>>>, Errno> {
+/// Reads at most `limit` bytes; none when there is more, or when a file of `size` bytes grew by far meanwhile.
+fn read_bounded(file: &OwnedFd, size: i64, limit: usize) -> Result<Option<Zeroizing<Vec<u8>>>, Errno> {
+    let room = usize::try_from(size).unwrap_or(0).min(limit) + SLACK;
     // One allocation of the final size: a growing vector would leave copies of a key behind.
-    let mut bytes = Zeroizing::new(vec![0; limit + 1]);
+    let mut bytes = Zeroizing::new(vec![0; room]);
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match rustix::io::read(file, rest) {
@@ -172,7 +178,8 @@ fn read_bounded(file: &OwnedFd, limit: usize) -> Result<Option<Zeroizing<Vec<u8>
             Err(errno) => return Err(errno),
         }
     }
-    Ok((filled <= limit).then(|| Zeroizing::new(bytes.iter().take(filled).copied().collect())))
+    bytes.truncate(filled);
+    Ok((filled <= limit && filled < room).then_some(bytes))
 }
 
 /// A new file that is being written.
@@ -300,8 +307,10 @@ impl Disk {
     pub(crate) fn remove(&self, dir: &Dir, name: &str) -> Result<bool, Failure> {
         let Some(found) = dir.look(name)? else { return Ok(false) };
         let flags = if found.kind == FileType::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-        let done =
-            self.faults.before(Deed::Remove, &dir.join(name)).and_then(|()| fs::unlinkat(&dir.fd, name, flags));
+        let done = self
+            .faults
+            .before(Deed::Remove, &dir.join(name))
+            .and_then(|()| fs::unlinkat(&dir.fd, name, flags));
         match done {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),

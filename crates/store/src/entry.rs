@@ -79,7 +79,8 @@ impl EntryStore {
     /// Records a pair that is on the live paths already, without touching them. `live` is where it was read
     /// from: its owner and mode are not drift from now on.
     pub fn adopt(&self, pair: &NewPair, live: &LiveFiles) -> Result<Generation, Trouble> {
-        let baseline = live.baseline().ok_or_else(|| self.nothing("no pair on the live paths to take over"))?;
+        let baseline =
+            live.baseline().ok_or_else(|| self.nothing("no pair on the live paths to take over"))?;
         let locks = self.inner.locks(&self.name);
         let records = locks.records();
         install::adopt(&self.inner.entry_dir(&self.name)?, pair, live, baseline)?;

@@ -63,7 +63,9 @@ impl Failure {
     fn judge(&self, root: bool) -> (Reason, &'static str, &'static str) {
         match self.errno {
             Errno::NOSPC => (Reason::DiskFull, "no space is left on the file system", "free some space"),
-            Errno::DQUOT => (Reason::DiskFull, "the disk quota is used up", "free some space or raise the quota"),
+            Errno::DQUOT => {
+                (Reason::DiskFull, "the disk quota is used up", "free some space or raise the quota")
+            }
             Errno::ROFS => (
                 Reason::ReadOnly,
                 "the file system is read-only",
@@ -85,7 +87,9 @@ impl Failure {
                 "it is a directory",
                 "move it out of the way or correct the path in the manifest",
             ),
-            Errno::NAMETOOLONG => (Reason::NotAFile, "the name is too long", "shorten the path in the manifest"),
+            Errno::NAMETOOLONG => {
+                (Reason::NotAFile, "the name is too long", "shorten the path in the manifest")
+            }
             Errno::INVAL if self.attempt == Attempt::Chown => (
                 Reason::MissingOwner,
                 "the owner does not exist where this program runs",
@@ -130,7 +134,9 @@ fn judge_rest(errno: Errno) -> (Reason, &'static str, &'static str) {
     match errno {
         Errno::IO => (Reason::IoError, "I/O error", "see `dmesg` and look after the disk or the file server"),
         Errno::STALE => (Reason::IoError, "stale file handle", "mount the file system again"),
-        Errno::TIMEDOUT => (Reason::StorageHangs, "the file server does not answer", "look after the file server"),
+        Errno::TIMEDOUT => {
+            (Reason::StorageHangs, "the file server does not answer", "look after the file server")
+        }
         Errno::NOENT => {
             (Reason::IoError, "it disappeared meanwhile", "see which other program works in this directory")
         }

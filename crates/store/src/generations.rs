@@ -51,8 +51,7 @@ impl Generation {
     /// The facts for an observation. `trusted` is what the caller found about the chain.
     pub fn own_copy(&self, trusted: Option<bool>) -> OwnCopy {
         let sums = &self.meta.sums;
-        let (cert, key) =
-            if self.combined { (&sums.pair, &sums.pair) } else { (&sums.cert, &sums.key) };
+        let (cert, key) = if self.combined { (&sums.pair, &sums.pair) } else { (&sums.cert, &sums.key) };
         OwnCopy {
             leaf: self.meta.leaf.clone(),
             trusted,

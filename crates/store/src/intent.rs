@@ -118,6 +118,8 @@ pub(crate) fn drop_intent(entry: &StateDir) {
 /// The commit under way with its pair; none when there is none. A damaged one is set aside.
 pub(crate) fn pending(entry: &StateDir) -> Result<Option<(Intent, Parts)>, Trouble> {
     let Some(dir) = entry.existing(INTENT)? else { return Ok(None) };
+    // A recovery that died may have been replacing the plan.
+    dir.sweep()?;
     let plan: Option<Intent> = dir.read_json(PLAN)?;
     let parts = match Parts::read_meta(&dir)? {
         Some(meta) => Parts::read(&dir, &meta.sums)?,

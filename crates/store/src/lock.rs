@@ -76,10 +76,8 @@ fn make_private(path: &Path) -> Result<(), Errno> {
 }
 
 fn check_private(dir: &Dir, path: &Path) -> Result<(), OpenError> {
-    let unusable = |failure: Failure| OpenError::Unusable {
-        path: path.to_path_buf(),
-        source: failure.errno.into(),
-    };
+    let unusable =
+        |failure: Failure| OpenError::Unusable { path: path.to_path_buf(), source: failure.errno.into() };
     let Attributes { kind, uid, mode, .. } = dir.attributes().map_err(unusable)?;
     if uid != rustix::process::geteuid().as_raw() {
         return Err(OpenError::Owner { path: path.to_path_buf(), owner: uid });

@@ -43,7 +43,11 @@ impl Accounts for HostAccounts {
 /// number for the name is shifted into the container's range, which is right for the names that have the same
 /// number on every Debian system. An id that the host's own user database knows is not a mapped one. Without
 /// an `owner` the directory's applies.
-pub(crate) fn resolve(owner: Option<&Owner>, walked: &Walked, accounts: &dyn Accounts) -> Result<Ids, Trouble> {
+pub(crate) fn resolve(
+    owner: Option<&Owner>,
+    walked: &Walked,
+    accounts: &dyn Accounts,
+) -> Result<Ids, Trouble> {
     debug_assert_eq!(walked.attributes.kind, FileType::Directory);
     let Some(owner) = owner else { return Ok((walked.attributes.uid, walked.attributes.gid)) };
     let base = walked.mapped.filter(|uid| !accounts.knows_uid(*uid)).map(range_start);

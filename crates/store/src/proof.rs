@@ -18,10 +18,8 @@ const SAMPLE: usize = 16 << 10;
 pub(crate) fn prove(bench: Bench<'_>, target: &Target) -> Result<Baseline, Trouble> {
     let seen = survey::unobstructed(bench.roots, target)?;
     let wanted = survey::wanted(&seen)?;
-    let traces = Traces {
-        token: Token::random()?,
-        paths: seen.iter().map(|seen| seen.file.path.clone()).collect(),
-    };
+    let traces =
+        Traces { token: Token::random()?, paths: seen.iter().map(|seen| seen.file.path.clone()).collect() };
     intent::note_traces(bench.entry, &traces)?;
     let proven = seen.iter().try_for_each(|seen| prove_one(bench, seen, &traces.token));
     let cleaned = if proven.is_err() { bench.clean(&traces) } else { Ok(()) };

@@ -53,7 +53,9 @@ impl TargetRoots {
 
     /// The deepest root above `path`.
     pub(crate) fn find(&self, path: &AbsolutePath) -> Result<usize, Trouble> {
-        let above = |root: &Root| path.as_path() != root.path.as_path() && path.as_path().starts_with(root.path.as_path());
+        let above = |root: &Root| {
+            path.as_path() != root.path.as_path() && path.as_path().starts_with(root.path.as_path())
+        };
         let found = self.roots.iter().enumerate().filter(|(_, root)| above(root));
         found.max_by_key(|(_, root)| root.path.as_str().len()).map(|(index, _)| index).ok_or_else(|| {
             let all: Vec<&str> = self.roots.iter().map(|root| root.path.as_str()).collect();
@@ -161,7 +163,8 @@ impl Root {
 /// The nearest mount point at or above `path`; none when the kernel does not tell (before Linux 5.8).
 fn mount_point(path: &Path) -> Option<PathBuf> {
     path.ancestors().find_map(|at| {
-        let seen = statx(CWD, at, AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()).ok()?;
+        let seen =
+            statx(CWD, at, AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()).ok()?;
         let known = seen.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
         (known && seen.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)).then(|| at.to_path_buf())
     })

@@ -1,6 +1,6 @@
 //! The state directory and the target roots together.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +14,8 @@ use crate::commit::{Bench, EntryLocks};
 use crate::disk::Disk;
 use crate::entry::EntryStore;
 use crate::fault::{Faults, NoFaults};
-use crate::lock::{OpenError, StateLock};
 use crate::intent;
+use crate::lock::{OpenError, StateLock};
 use crate::recovery::{self, Recovered};
 use crate::roots::TargetRoots;
 use crate::state::StateDir;
@@ -153,9 +153,24 @@ impl Inner {
     ) -> Result<Lane, Trouble> {
         let mut lane = target::lanes(&self.roots, paths)?;
         if let Some(dir) = self.existing_entry_dir(name)? {
-            lane.extend(target::lanes(&self.roots, &intent::unfinished(&dir)?)?);
+            lane.extend(self.unfinished(&dir)?.1);
         }
         Ok(lane)
+    }
+
+    /// What the unfinished work of an entry touches. Work outside the present target roots is dropped: it may
+    /// never be finished, and must not stop the entry that has moved elsewhere.
+    fn unfinished(&self, entry: &StateDir) -> Result<(Vec<AbsolutePath>, Lane), Trouble> {
+        let paths = intent::unfinished(entry)?;
+        match target::lanes(&self.roots, &paths) {
+            Ok(lane) => Ok((paths, lane)),
+            Err(trouble) => {
+                tracing::warn!("an interrupted installation is dropped: {trouble}");
+                intent::drop_intent(entry);
+                intent::forget_traces(entry)?;
+                Ok((Vec::new(), Lane::new()))
+            }
+        }
     }
 
     /// Runs an operation on the target in its lane, after finishing what is unfinished there.
@@ -195,13 +210,12 @@ impl Inner {
         let blame = |key_path| move |trouble| Recovered { key_path, outcome: Err(trouble) };
         let Some(entry) = self.existing_entry_dir(name).map_err(blame(None))? else { return Ok(None) };
         recovery::sweep(&entry).map_err(blame(None))?;
-        let paths = intent::unfinished(&entry).map_err(blame(None))?;
-        let Some(path) = paths.iter().find(|path| target::state_name(path) == name).or(paths.first()).cloned()
+        let (paths, lane) = self.unfinished(&entry).map_err(blame(None))?;
+        let Some(path) =
+            paths.iter().find(|path| target::state_name(path) == name).or(paths.first()).cloned()
         else {
             return Ok(None);
         };
-        let lane: BTreeSet<usize> =
-            target::lanes(&self.roots, &paths).map_err(blame(Some(path.clone())))?;
         let (inner, owned, key_path) = (Arc::clone(self), name.to_owned(), path.clone());
         let work = move || inner.take_turn(&owned, &key_path, |_| Ok(()));
         match self.workers.submit(&lane, work) {
@@ -213,13 +227,19 @@ impl Inner {
         }
     }
 
-    fn flatten<T>(&self, path: &AbsolutePath, result: Result<Result<T, Trouble>, Stalled>) -> Result<T, Trouble> {
+    fn flatten<T>(
+        &self,
+        path: &AbsolutePath,
+        result: Result<Result<T, Trouble>, Stalled>,
+    ) -> Result<T, Trouble> {
         match result {
             Ok(result) => result,
             Err(Stalled::Hangs) => Err(hangs(path)),
             Err(Stalled::Died) => Err(Trouble::new(
                 Reason::Internal,
-                format!("the work on `{path}` died; it is finished from the executor's own copy at the next use"),
+                format!(
+                    "the work on `{path}` died; it is finished from the executor's own copy at the next use"
+                ),
             )),
         }
     }

@@ -36,7 +36,6 @@ impl Role {
             Self::Pair => "pair",
         }
     }
-
 }
 
 /// A live file as the manifest wants it.

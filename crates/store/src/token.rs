@@ -67,7 +67,8 @@ mod tests {
         let fresh = Token::random().unwrap();
         assert_eq!(fresh.to_string().parse(), Ok(fresh.clone()));
         assert_ne!(fresh, Token::random().unwrap());
-        for bad in ["", "..", "../../etc", &"A".repeat(32), &"0".repeat(31), &format!("{}/", "0".repeat(31))] {
+        for bad in ["", "..", "../../etc", &"A".repeat(32), &"0".repeat(31), &format!("{}/", "0".repeat(31))]
+        {
             assert_eq!(bad.parse::<Token>(), Err(NotAToken), "{bad}");
         }
     }

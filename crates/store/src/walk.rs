@@ -34,8 +34,7 @@ impl Walked {
 /// way is a failure that names it.
 pub(crate) fn walk(root: Dir, components: &[&str]) -> Result<Walked, Failure> {
     let attributes = root.attributes()?;
-    let mut walked =
-        Walked { dir: root, attributes, missing: Vec::new(), mapped: mapped(attributes.uid) };
+    let mut walked = Walked { dir: root, attributes, missing: Vec::new(), mapped: mapped(attributes.uid) };
     for (index, name) in components.iter().enumerate() {
         let Some(next) = walked.dir.enter(name).map_err(|failure| blame(&walked.dir, name, failure))? else {
             walked.missing = components.iter().skip(index).map(|name| (*name).to_owned()).collect();
@@ -71,9 +70,79 @@ pub(crate) fn create_missing(disk: &Disk, walked: Walked, temp: &str) -> Result<
             disk.remove(&dir, temp)?;
         }
         disk.sync_dir(&dir)?;
-        dir = dir
-            .enter(name)?
-            .ok_or_else(|| Failure::new(Attempt::Enter, &dir.join(name), Errno::NOENT))?;
+        dir = dir.enter(name)?.ok_or_else(|| Failure::new(Attempt::Enter, &dir.join(name), Errno::NOENT))?;
     }
     Ok(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Made {
+        Directory,
+        Link,
+        File,
+    }
+
+    fn made() -> impl Strategy<Value = Made> {
+        prop_oneof![4 => Just(Made::Directory), 1 => Just(Made::Link), 1 => Just(Made::File)]
+    }
+
+    /// Builds `parts` below `root` until something that is no directory; gives how many directories there are
+    /// and what came after them.
+    fn build(root: &Path, parts: &[(String, Made)]) -> (usize, Option<Made>) {
+        let mut at = root.to_path_buf();
+        for (index, (name, made)) in parts.iter().enumerate() {
+            at.push(name);
+            match made {
+                Made::Directory => fs::create_dir(&at).unwrap(),
+                Made::Link => symlink("/", &at).unwrap(),
+                Made::File => fs::write(&at, "").unwrap(),
+            }
+            if !matches!(made, Made::Directory) {
+                return (index, Some(made.clone()));
+            }
+        }
+        (parts.len(), None)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn a_walk_sees_what_is_there_and_never_leaves_the_root(
+            parts in vec(("[a-z. ]{1,8}x", made()), 0..5),
+            beyond in vec("[a-z]{1,4}", 0..3),
+        ) {
+            let scratch = tempfile::tempdir().unwrap();
+            let root = fs::canonicalize(scratch.path()).unwrap();
+            let (depth, stop) = build(&root, &parts);
+            let names: Vec<&str> =
+                parts.iter().map(|(name, _)| name.as_str()).chain(beyond.iter().map(String::as_str)).collect();
+            let walked = walk(Dir::open(&root).unwrap(), &names);
+            match (stop, walked) {
+                (None, Ok(walked)) => {
+                    prop_assert_eq!(walked.missing.len(), beyond.len());
+                    let expected = parts.iter().fold(root, |path, (name, _)| path.join(name));
+                    prop_assert_eq!(walked.dir.path(), expected);
+                }
+                (Some(what), Err(failure)) => {
+                    let errno = if matches!(what, Made::Link) { Errno::LOOP } else { Errno::NOTDIR };
+                    prop_assert_eq!(failure.errno, errno);
+                    let expected = parts.iter().take(depth + 1).fold(root, |path, (name, _)| path.join(name));
+                    prop_assert_eq!(failure.path, expected);
+                }
+                (stop, walked) => prop_assert!(false, "{:?} gave {:?}", stop, walked),
+            }
+        }
+    }
 }

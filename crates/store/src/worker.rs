@@ -99,7 +99,10 @@ impl Worker {
         Some(Self { jobs, progress })
     }
 
-    fn submit<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<Pending<T>, Stalled> {
+    fn submit<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Pending<T>, Stalled> {
         let mut progress = lock(&self.progress);
         if progress.hung {
             return Err(Stalled::Hangs);
@@ -171,17 +174,11 @@ mod tests {
     #[test]
     fn a_hanging_root_holds_up_its_own_lane_only() {
         let workers = Workers::default();
-        let (release, gate) = channel::<()>();
-        let (back, returned) = channel();
-        let hanging = move || {
-            gate.recv().ok();
-            back.send(()).ok();
-        };
-        assert_eq!(workers.run(&lane(&[0]), Duration::ZERO, hanging), Err(Stalled::Hangs));
+        let (_release, gate) = channel::<()>();
+        let hanging = workers.submit(&lane(&[0]), move || gate.recv().is_ok()).unwrap();
+        assert_eq!(hanging.wait(Duration::ZERO), Err(Stalled::Hangs));
         assert_eq!(workers.run(&lane(&[1]), LONG, || 7), Ok(7));
         assert_eq!(workers.run(&lane(&[0, 1]), LONG, || 8), Ok(8));
-        release.send(()).unwrap();
-        returned.recv().unwrap();
     }
 
     #[test]

@@ -1,8 +1,5 @@
 //! A scratch state directory and target root, entries, pairs, and seams that crash, fail or watch.
 
-// Each suite compiles this module for itself and uses a part of it.
-#![expect(dead_code, reason = "not every suite uses everything")]
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -20,34 +17,37 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 /// A scratch directory with a state directory and a target root.
-pub struct Bed {
-    pub scratch: TempDir,
+pub(crate) struct Bed {
+    pub(crate) scratch: TempDir,
 }
 
 impl Bed {
-    pub fn new() -> Self {
-        let scratch = tempfile::tempdir().unwrap();
+    pub(crate) fn new() -> Self {
+        // In memory where there is such a place: thousands of installations, each with a dozen fsyncs.
+        let memory = Path::new("/dev/shm");
+        let scratch =
+            if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         fs::create_dir(scratch.path().join("root")).unwrap();
         Self { scratch }
     }
 
-    pub fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.scratch.path().join("root")
     }
 
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.scratch.path().join("state")
     }
 
-    pub fn path(&self, below: &str) -> AbsolutePath {
+    pub(crate) fn path(&self, below: &str) -> AbsolutePath {
         self.root().join(below).to_str().unwrap().parse().unwrap()
     }
 
-    pub fn open(&self) -> Store {
+    pub(crate) fn open(&self) -> Store {
         self.open_with(Arc::new(NoFaults))
     }
 
-    pub fn open_with(&self, faults: Arc<dyn Faults>) -> Store {
+    pub(crate) fn open_with(&self, faults: Arc<dyn Faults>) -> Store {
         let root = self.root().to_str().unwrap().parse().unwrap();
         let deadline = Duration::from_secs(60);
         let options = Options { target_roots: vec![root], deadline, faults };
@@ -55,12 +55,12 @@ impl Bed {
     }
 
     /// Key and certificate in one directory, without owner or companions.
-    pub fn entry(&self, dir: &str) -> Entry {
+    pub(crate) fn entry(&self, dir: &str) -> Entry {
         entry(self.path(&format!("{dir}/cert.pem")), self.path(&format!("{dir}/key.pem")))
     }
 
     /// Chain, roots, an owner, and a key that its group may read.
-    pub fn full_entry(&self, dir: &str) -> Entry {
+    pub(crate) fn full_entry(&self, dir: &str) -> Entry {
         let mut entry = self.entry(dir);
         entry.chain_path = Some(self.path(&format!("{dir}/chain.pem")));
         entry.ca_path = Some(self.path(&format!("{dir}/ca.pem")));
@@ -69,24 +69,27 @@ impl Bed {
         entry
     }
 
-    pub fn combined_entry(&self, dir: &str) -> Entry {
+    pub(crate) fn combined_entry(&self, dir: &str) -> Entry {
         let mut entry = self.entry(dir);
         entry.cert_path = entry.key_path.clone();
         entry
     }
 
     /// Every file below the target root that is not a live file of `entry`.
-    pub fn strays(&self, entry: &Entry) -> Vec<PathBuf> {
+    pub(crate) fn strays(&self, entry: &Entry) -> Vec<PathBuf> {
         let live = live_paths(entry);
         walk(&self.root()).into_iter().filter(|path| !live.contains(path)).collect()
     }
 
     /// Everything unfinished in the state directory.
-    pub fn unfinished(&self) -> Vec<PathBuf> {
+    pub(crate) fn unfinished(&self) -> Vec<PathBuf> {
         let open = |path: &PathBuf| {
             path.components().any(|part| {
                 let part = part.as_os_str().to_string_lossy();
-                part == "intent" || part == "probe.json" || part.starts_with(".new-") || part.starts_with(".old-")
+                part == "intent"
+                    || part == "probe.json"
+                    || part.starts_with(".new-")
+                    || part.starts_with(".old-")
             })
         };
         everything(&self.state()).into_iter().filter(open).collect()
@@ -102,12 +105,12 @@ fn live_paths(entry: &Entry) -> Vec<PathBuf> {
 }
 
 /// Every file below `dir`.
-pub fn walk(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn walk(dir: &Path) -> Vec<PathBuf> {
     everything(dir).into_iter().filter(|path| !path.is_dir() || path.is_symlink()).collect()
 }
 
 /// Every file and directory below `dir`.
-pub fn everything(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn everything(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for item in fs::read_dir(dir).into_iter().flatten() {
         let path = item.unwrap().path();
@@ -119,7 +122,7 @@ pub fn everything(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-pub fn entry(cert_path: AbsolutePath, key_path: AbsolutePath) -> Entry {
+pub(crate) fn entry(cert_path: AbsolutePath, key_path: AbsolutePath) -> Entry {
     Entry {
         name: "sample".parse().unwrap(),
         common_name: "sample.example".into(),
@@ -150,7 +153,7 @@ pub fn entry(cert_path: AbsolutePath, key_path: AbsolutePath) -> Entry {
 }
 
 /// A pair whose content tells which it is. Store looks at no byte of it.
-pub fn pair(mark: &str) -> NewPair {
+pub(crate) fn pair(mark: &str) -> NewPair {
     NewPair {
         key_pem: Zeroizing::new(format!("PRIVATE {mark}\n").into_bytes()),
         cert_pem: format!("CERT {mark}\n").into_bytes(),
@@ -161,7 +164,7 @@ pub fn pair(mark: &str) -> NewPair {
     }
 }
 
-pub fn leaf(mark: &str) -> LeafFacts {
+pub(crate) fn leaf(mark: &str) -> LeafFacts {
     LeafFacts {
         serial: mark.into(),
         fingerprint: format!("print of {mark}"),
@@ -179,7 +182,7 @@ pub fn leaf(mark: &str) -> LeafFacts {
 }
 
 /// Which pair is live, when it is a whole one with the right owner and mode. Panics on a torn one.
-pub fn live_mark(entry: &Entry) -> Option<String> {
+pub(crate) fn live_mark(entry: &Entry) -> Option<String> {
     let read = |path: &AbsolutePath| fs::read_to_string(path.as_path()).ok();
     if entry.combined() {
         let text = read(&entry.key_path)?;
@@ -195,14 +198,14 @@ pub fn live_mark(entry: &Entry) -> Option<String> {
 }
 
 /// User, group and mode.
-pub fn access(path: &AbsolutePath) -> (u32, u32, u32) {
+pub(crate) fn access(path: &AbsolutePath) -> (u32, u32, u32) {
     let seen = fs::symlink_metadata(path.as_path()).unwrap();
     (seen.uid(), seen.gid(), seen.permissions().mode() & 0o7777)
 }
 
 /// Counts the deeds and lets all happen.
 #[derive(Default)]
-pub struct Count(pub AtomicUsize);
+pub(crate) struct Count(pub(crate) AtomicUsize);
 
 impl Faults for Count {
     fn before(&self, _: Deed, _: &Path) -> Result<(), Errno> {
@@ -213,7 +216,7 @@ impl Faults for Count {
 
 /// What happens at one deed.
 #[derive(Clone, Copy, Debug)]
-pub enum What {
+pub(crate) enum What {
     /// The process dies.
     Crash,
     /// The system call fails.
@@ -223,13 +226,13 @@ pub enum What {
 }
 
 /// Something happens at the n-th deed.
-pub struct At {
+pub(crate) struct At {
     left: AtomicUsize,
     what: What,
 }
 
 impl At {
-    pub fn new(n: usize, what: What) -> Arc<Self> {
+    pub(crate) fn new(n: usize, what: What) -> Arc<Self> {
         Arc::new(Self { left: AtomicUsize::new(n), what })
     }
 }
@@ -249,7 +252,7 @@ impl Faults for At {
 }
 
 /// Calls a closure before each deed.
-pub struct Watch<F>(pub Mutex<F>);
+pub(crate) struct Watch<F>(pub(crate) Mutex<F>);
 
 impl<F: FnMut(Deed, &Path) + Send> Faults for Watch<F> {
     fn before(&self, deed: Deed, path: &Path) -> Result<(), Errno> {
@@ -259,19 +262,19 @@ impl<F: FnMut(Deed, &Path) + Send> Faults for Watch<F> {
 }
 
 /// An operation on an entry, for suites that repeat it with a fault at every deed.
-pub struct Scenario {
-    pub name: &'static str,
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
     /// Entry below the bed's root.
-    pub entry: fn(&Bed) -> Entry,
+    pub(crate) entry: fn(&Bed) -> Entry,
     /// Brings the bed into the state before the operation.
-    pub prepare: fn(&Bed, &EntryStore),
+    pub(crate) prepare: fn(&Bed, &EntryStore),
     /// The operation.
-    pub act: fn(&EntryStore) -> Result<(), phoenix_core::reason::Trouble>,
+    pub(crate) act: fn(&EntryStore) -> Result<(), phoenix_core::reason::Trouble>,
     /// Live pairs that may be found afterwards: before and after.
-    pub marks: (Option<&'static str>, Option<&'static str>),
+    pub(crate) marks: (Option<&'static str>, Option<&'static str>),
 }
 
-pub fn scenarios() -> Vec<Scenario> {
+pub(crate) fn scenarios() -> Vec<Scenario> {
     fn none(_: &Bed, _: &EntryStore) {}
     fn one(_: &Bed, store: &EntryStore) {
         store.install(pair("old")).unwrap();
@@ -306,8 +309,20 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario("renewal of a combined file", |bed| bed.combined_entry("a/b"), one, install, (old, new)),
         scenario("proof", |bed| bed.full_entry("a/b"), none, |s| s.prove().map(drop), (None, None)),
         scenario("proof over a pair", |bed| bed.full_entry("a/b"), one, |s| s.prove().map(drop), (old, old)),
-        scenario("healing of a deletion", |bed| bed.full_entry("a/b"), deleted, |s| s.restore(), (None, Some("own"))),
-        scenario("healing of a foreign pair", |bed| bed.entry("a/b"), foreign, |s| s.restore(), (Some("foreign"), Some("own"))),
+        scenario(
+            "healing of a deletion",
+            |bed| bed.full_entry("a/b"),
+            deleted,
+            |s| s.restore(),
+            (None, Some("own")),
+        ),
+        scenario(
+            "healing of a foreign pair",
+            |bed| bed.entry("a/b"),
+            foreign,
+            |s| s.restore(),
+            (Some("foreign"), Some("own")),
+        ),
         scenario(
             "rollback",
             |bed| bed.full_entry("a/b"),

@@ -1,14 +1,15 @@
 //! The process dies before every single disk-changing system call; what is found after recovery.
 
-mod bed;
-
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
-use bed::{At, Bed, Count, Scenario, What, access, live_mark, scenarios};
-use phoenix_store::{NoFaults, Store};
+use phoenix_store::{Deed, NoFaults, Options, StateLock, Store};
 
-fn deeds(scenario: &Scenario) -> usize {
+use crate::bed::{At, Bed, Count, Scenario, Watch, What, access, live_mark, pair, scenarios};
+
+/// How many disk-changing system calls the operation makes.
+pub(crate) fn deeds(scenario: &Scenario) -> usize {
     let bed = Bed::new();
     let entry = (scenario.entry)(&bed);
     (scenario.prepare)(&bed, &bed.open().entry(&entry));
@@ -19,14 +20,14 @@ fn deeds(scenario: &Scenario) -> usize {
     count.0.load(Ordering::SeqCst) - before
 }
 
-fn recover(store: &Store) {
+pub(crate) fn recover(store: &Store) {
     for recovered in store.recover() {
         assert_eq!(recovered.outcome, Ok(()));
     }
 }
 
 /// Whatever happened, the bed is clean and the pair is whole, with its owner and mode.
-fn check(bed: &Bed, scenario: &Scenario, at: &str) {
+pub(crate) fn check(bed: &Bed, scenario: &Scenario, at: &str) {
     let entry = (scenario.entry)(bed);
     let mark = live_mark(&entry);
     let (before, after) = scenario.marks;
@@ -68,7 +69,9 @@ fn a_crash_before_any_deed_leaves_a_whole_pair_after_recovery() {
 
 #[test]
 fn a_crash_during_recovery_is_recovered_from_too() {
-    for scenario in scenarios().iter().filter(|scenario| ["renewal", "first install"].contains(&scenario.name)) {
+    for scenario in
+        scenarios().iter().filter(|scenario| ["renewal", "first install"].contains(&scenario.name))
+    {
         let total = deeds(scenario);
         for step in 1..=total {
             for second in 1.. {
@@ -77,8 +80,9 @@ fn a_crash_during_recovery_is_recovered_from_too() {
                 let entry = (scenario.entry)(&bed);
                 (scenario.prepare)(&bed, &bed.open().entry(&entry));
                 (scenario.act)(&bed.open_with(At::new(step, What::Crash)).entry(&entry)).expect_err(&at);
-                let crashed = std::panic::catch_unwind(|| bed.open_with(At::new(second, What::Crash)).recover())
-                    .map_or(true, |done| done.iter().any(|recovered| recovered.outcome.is_err()));
+                let crashed =
+                    std::panic::catch_unwind(|| bed.open_with(At::new(second, What::Crash)).recover())
+                        .map_or(true, |done| done.iter().any(|recovered| recovered.outcome.is_err()));
                 recover(&bed.open());
                 check(&bed, scenario, &at);
                 if !crashed {
@@ -103,4 +107,22 @@ fn without_recovery_the_next_use_of_the_entry_finishes_first() {
         assert_eq!(bed.strays(&entry), Vec::<std::path::PathBuf>::new());
         assert_eq!(access(&entry.key_path), (1234, 5678, 0o640));
     }
+}
+
+#[test]
+fn an_interrupted_installation_outside_the_present_roots_is_dropped() {
+    let bed = Bed::new();
+    let entry = bed.entry("a");
+    let crash = |deed: Deed, path: &Path| {
+        if deed == Deed::Rename && path.ends_with("a/cert.pem") {
+            std::panic::resume_unwind(Box::new("crash"));
+        }
+    };
+    bed.open_with(Arc::new(Watch(Mutex::new(crash)))).entry(&entry).install(pair("x")).unwrap_err();
+    let before = bed.strays(&entry);
+    let other = Options::new(vec!["/nowhere".parse().unwrap()]);
+    let store = Store::open(StateLock::acquire(&bed.state(), || ()).unwrap(), other).unwrap();
+    assert_eq!(store.recover(), []);
+    assert!(bed.unfinished().is_empty());
+    assert_eq!(bed.strays(&entry), before, "nothing outside the roots is touched");
 }
