@@ -1,7 +1,7 @@
 //! The operator's manifest, moved below a scratch root.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -50,12 +50,13 @@ pub fn plan() -> Result<Vec<Value>> {
     Ok(entries)
 }
 
-/// The same entries with their paths below the scratch directory; commands stay as they are.
+/// The same entries with every path below the scratch directory; commands stay as they are.
 pub fn below(scratch: &Scratch, mut entries: Vec<Value>) -> Vec<Value> {
     for entry in &mut entries {
         for name in PATHS {
-            if let Some(path) = entry[name].as_str().map(|path| scratch.join(path)) {
-                entry[name] = json!(path);
+            let Some(path) = entry[name].as_str().map(Path::new) else { continue };
+            if !path.starts_with(scratch.path()) {
+                entry[name] = json!(scratch.join(path));
             }
         }
     }
