@@ -3,7 +3,7 @@
 use phoenix_core::lifecycle::{
     Availability, Failure, Phase, Reach, Stage, State, Work, is_own, renew_at, standing,
 };
-use phoenix_core::manifest::Entry;
+use phoenix_core::manifest::{Entry, InvalidEntry};
 use phoenix_core::reason::{Reason, RetryClass};
 use phoenix_core::rules::{self, Pair, TIMELY, USABLE};
 use phoenix_core::schedule::Jitter;
@@ -156,6 +156,40 @@ fn deployment(subject: &Subject<'_>) -> Deployment {
         written: stage(written, &[Stage::Issue, Stage::Write]),
         delivered: standing.delivered.map_or(StageState::None, |done| stage(done, deliver_stages)),
         activated: standing.activated.map_or(StageState::None, |done| stage(done, &[Stage::Activate])),
-        verified: StageState::None,
+        verified: standing.verified.map_or(StageState::None, |done| stage(done, &[Stage::Verify])),
+    }
+}
+
+/// The account of an entry that the manifest has wrong: what of it can be told.
+pub(crate) fn invalid(entry: &InvalidEntry, now: Timestamp) -> CertificateStatus {
+    CertificateStatus {
+        name: entry.name.clone().unwrap_or_else(|| entry.path.clone()),
+        common_name: entry.common_name.clone().unwrap_or_default(),
+        sans: Vec::new(),
+        cert_path: String::new(),
+        key_path: String::new(),
+        issuer: String::new(),
+        state: CertificateState::Invalid,
+        serial: None,
+        fingerprint_sha256: None,
+        not_before: None,
+        not_after: None,
+        renew_at: None,
+        deployment: Deployment {
+            written: StageState::Unknown,
+            delivered: StageState::Unknown,
+            activated: StageState::Unknown,
+            verified: StageState::Unknown,
+        },
+        served: None,
+        reason: Some(Reason::ManifestError.code().to_owned()),
+        warnings: Vec::new(),
+        attempts: 0,
+        next_attempt_at: None,
+        last_error: Some(LastError {
+            stage: Stage::Observe.as_str().to_owned(),
+            message: format!("{}: {}", entry.path, entry.problems.join("; ")),
+            at: now,
+        }),
     }
 }

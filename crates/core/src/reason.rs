@@ -93,6 +93,8 @@ reasons! {
     NotVerified = "not-verified", Command;
     /// Held by `--generate-only` or `sync --until written`.
     Held = "held", Waiting;
+    /// The manifest has the entry or this stage of it wrong.
+    ManifestError = "manifest-error", Blocked;
     /// Paused in the manifest.
     Paused = "paused", Waiting;
     /// The maintenance window is closed.

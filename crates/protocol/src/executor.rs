@@ -5,7 +5,7 @@
 //! answers may come out of order.
 
 use phoenix_core::facts::Observation;
-use phoenix_core::manifest::{Entry, Usage};
+use phoenix_core::manifest::{Entry, InvalidEntry, Usage};
 use phoenix_core::name::{CertName, IssuerName};
 use phoenix_core::reason::Trouble;
 use phoenix_core::time::Timestamp;
@@ -197,6 +197,9 @@ pub struct Snapshot {
     pub total: usize,
     /// Entries from the requested offset on.
     pub entries: Vec<SnapshotEntry>,
+    /// Entries with errors, for which nothing is done: on the first page, as far as they fit.
+    #[serde(default)]
+    pub invalid: Vec<InvalidEntry>,
 }
 
 /// An entry in force.

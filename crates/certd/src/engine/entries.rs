@@ -27,6 +27,7 @@ pub(crate) struct Tracked {
     /// Where it stands.
     pub state: State,
     wake: Option<Timestamp>,
+    looked_at: bool,
 }
 
 impl Tracked {
@@ -38,7 +39,7 @@ impl Tracked {
         jitter: Jitter,
         state: State,
     ) -> Self {
-        Self { entry, digest, warnings, jitter, state, wake: None }
+        Self { entry, digest, warnings, jitter, state, wake: None, looked_at: false }
     }
 }
 
@@ -47,6 +48,7 @@ pub(crate) struct Entries {
     tracked: BTreeMap<AbsolutePath, Tracked>,
     order: Vec<AbsolutePath>,
     timers: BTreeSet<(Timestamp, AbsolutePath)>,
+    unseen: usize,
     gate: Arc<Semaphore>,
 }
 
@@ -56,6 +58,7 @@ impl Default for Entries {
             tracked: BTreeMap::new(),
             order: Vec::new(),
             timers: BTreeSet::new(),
+            unseen: 0,
             gate: Arc::new(Semaphore::new(LOOKS)),
         }
     }
@@ -93,14 +96,24 @@ impl Entries {
 
     /// Some entry has not been looked at yet.
     pub(crate) fn any_unseen(&self) -> bool {
-        self.tracked.values().any(|tracked| {
-            tracked.state.seen.is_none() && !tracked.state.memory.failures.contains_key(&Stage::Observe)
-        })
+        self.unseen > 0
+    }
+
+    /// Notes that an entry has been looked at, if it has.
+    pub(crate) fn note_look(&mut self, key: &AbsolutePath) {
+        let Some(tracked) = self.tracked.get_mut(key) else { return };
+        let looked =
+            tracked.state.seen.is_some() || tracked.state.memory.failures.contains_key(&Stage::Observe);
+        if looked && !tracked.looked_at {
+            tracked.looked_at = true;
+            self.unseen -= 1;
+        }
     }
 
     /// Puts an entry under its key.
     pub(crate) fn insert(&mut self, key: AbsolutePath, tracked: Tracked) {
         self.tracked.insert(key, tracked);
+        self.unseen += 1;
     }
 
     /// The manifest's order; entries that are not in it are dropped.
@@ -108,6 +121,7 @@ impl Entries {
         let kept: BTreeSet<&AbsolutePath> = order.iter().collect();
         self.tracked.retain(|key, _| kept.contains(key));
         self.timers.retain(|(_, key)| kept.contains(key));
+        self.unseen = self.tracked.values().filter(|tracked| !tracked.looked_at).count();
         self.order = order;
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use phoenix_core::lifecycle::{Event, State};
+use phoenix_core::manifest::{Entry, InvalidEntry};
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::schedule::Jitter;
 use phoenix_protocol::executor::{
@@ -20,7 +21,7 @@ pub(crate) struct Fetched {
     facts: ManifestFacts,
     issuers: Vec<IssuerFacts>,
     /// All entries; none when the manifest is the known one.
-    entries: Option<Vec<SnapshotEntry>>,
+    entries: Option<(Vec<SnapshotEntry>, Vec<InvalidEntry>)>,
 }
 
 /// How often a fetch begins anew because the manifest changed under it.
@@ -34,16 +35,20 @@ pub(super) async fn fetch(executor: &Executor, known: Option<&str>) -> Result<Fe
     }
     for _ in 0..FETCHES {
         let mut entries = Vec::with_capacity(first.total);
+        let mut invalid = Vec::new();
         let mut last = first.clone();
-        while entries.len() < last.total {
+        // The first page is fetched even for no entries at all: it names those that are invalid.
+        while entries.is_empty() || entries.len() < last.total {
             last = page(executor, false, entries.len()).await?;
+            invalid.append(&mut last.invalid);
             if last.manifest.digest != first.manifest.digest || last.entries.is_empty() {
                 break;
             }
             entries.append(&mut last.entries);
         }
         if last.manifest.digest == first.manifest.digest && entries.len() == first.total {
-            return Ok(Fetched { facts: first.manifest, issuers: first.issuers, entries: Some(entries) });
+            let entries = Some((entries, invalid));
+            return Ok(Fetched { facts: first.manifest, issuers: first.issuers, entries });
         }
         first = last;
     }
@@ -57,6 +62,21 @@ async fn page(executor: &Executor, refresh: bool, offset: usize) -> Result<Snaps
     }
 }
 
+/// What the manifest asks for and this version does not do yet.
+fn not_carried_out(entry: &Entry) -> Option<String> {
+    let wishes = [
+        ("verify", !entry.verify.is_empty()),
+        ("rollback", entry.rollback),
+        ("window", entry.window.is_some()),
+        (
+            "command.min_interval",
+            entry.command.as_ref().is_some_and(|command| command.min_interval.is_some()),
+        ),
+    ];
+    let wished: Vec<&str> = wishes.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect();
+    (!wished.is_empty()).then(|| format!("this version does not carry out: {}", wished.join(", ")))
+}
+
 impl Engine {
     /// Takes in what was fetched.
     pub(super) fn fetched(&mut self, fetched: Result<Fetched, Trouble>) {
@@ -67,7 +87,8 @@ impl Engine {
                 self.manifest = Some(facts);
                 // Issuers first: a new entry may need one at once.
                 self.informed(&issuers);
-                if let Some(entries) = entries {
+                if let Some((entries, invalid)) = entries {
+                    self.invalid = invalid;
                     self.adopt_manifest(entries);
                 }
             }
@@ -94,7 +115,8 @@ impl Engine {
         let at = now();
         let mut order = Vec::with_capacity(entries.len());
         let mut events = Vec::new();
-        for SnapshotEntry { digest, entry, warnings } in entries {
+        for SnapshotEntry { digest, entry, mut warnings } in entries {
+            warnings.extend(not_carried_out(&entry));
             let key = entry.key_path.clone();
             let jitter = Jitter::of(self.journal.seed(), &entry);
             order.push(key.clone());

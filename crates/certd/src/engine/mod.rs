@@ -8,6 +8,7 @@ mod manifest;
 mod orders;
 
 use phoenix_core::lifecycle::{Action, Context, Event, step};
+use phoenix_core::manifest::InvalidEntry;
 use phoenix_core::name::{AbsolutePath, IssuerName};
 use phoenix_core::reason::Trouble;
 use phoenix_core::settings::{Schedule, Settings};
@@ -81,6 +82,8 @@ pub(crate) struct Engine {
     entries: Entries,
     orders: Orders,
     manifest: Option<ManifestFacts>,
+    /// Entries that the manifest has wrong.
+    invalid: Vec<InvalidEntry>,
     /// Reports and orders that came before the first look.
     early: Vec<Message>,
     early_until: Timestamp,
@@ -116,6 +119,7 @@ impl Engine {
             entries: Entries::default(),
             orders: Orders::default(),
             manifest: None,
+            invalid: Vec::new(),
             early: Vec::new(),
             fetching: false,
             fetch_again: false,
@@ -248,6 +252,7 @@ impl Engine {
                 action => self.start(key, action),
             }
         }
+        self.entries.note_look(key);
         self.orders.update(key, &self.entries);
     }
 
@@ -376,6 +381,7 @@ impl Engine {
                     };
                     report::certificate(&subject, at)
                 })
+                .chain(self.invalid.iter().map(|entry| report::invalid(entry, at)))
                 .collect(),
         }
     }

@@ -226,6 +226,11 @@ impl Engine {
         let _ = reply.send(Ok(lines));
     }
 
+    fn is_invalid(&self, name: &str) -> bool {
+        let is = |text: &Option<String>| text.as_deref() == Some(name);
+        self.invalid.iter().any(|entry| is(&entry.name) || is(&entry.common_name))
+    }
+
     fn chosen(&self, names: &[String], all: bool) -> Result<Vec<(AbsolutePath, CertName)>, ErrorDocument> {
         if all {
             return Ok(self
@@ -244,6 +249,13 @@ impl Engine {
             .iter()
             .map(|name| match self.entries.find(name) {
                 Some((key, tracked)) => Ok((key.clone(), tracked.entry.name.clone())),
+                None if self.is_invalid(name) => Err(ErrorDocument {
+                    code: "bad-request".into(),
+                    message: format!(
+                        "the manifest has `{name}` wrong, so nothing can be done for it: see \
+                         `phoenix-certctl status {name}` and `phoenix-certctl validate`"
+                    ),
+                }),
                 None => Err(ErrorDocument {
                     code: "no-such-name".into(),
                     message: format!("the manifest in force has no certificate called `{name}`"),

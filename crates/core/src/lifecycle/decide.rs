@@ -1,8 +1,9 @@
 //! The decision: given facts, memory and time, the one next thing to do for an entry.
 
+use crate::backoff::LONGEST;
 use crate::facts::{Deed, FileFact, Observation, OwnCopy};
 use crate::lifecycle::memory::{Memory, Reach, Stage};
-use crate::manifest::{Delivery, Entry};
+use crate::manifest::{self, Delivery, Entry};
 use crate::reason::{Reason, Trouble};
 use crate::rules::{self, FITTING, Finding, Pair, RENEW, TIMELY, USABLE};
 use crate::schedule::{self, Jitter};
@@ -94,6 +95,8 @@ pub struct Standing {
     pub delivered: Option<bool>,
     /// The command succeeded.
     pub activated: Option<bool>,
+    /// Seen at the consumer.
+    pub verified: Option<bool>,
 }
 
 impl Standing {
@@ -102,6 +105,7 @@ impl Standing {
         self.written
             && (reach < Reach::Delivered || self.delivered != Some(false))
             && (reach < Reach::Activated || self.activated != Some(false))
+            && (reach < Reach::Verified || self.verified != Some(false))
     }
 }
 
@@ -125,22 +129,28 @@ fn deed_done(own: &OwnCopy, deed: Option<&Deed>, digest: Option<&String>, again:
 
 /// How far the present certificate has come.
 pub fn standing(entry: &Entry, seen: &Observation, memory: &Memory) -> Standing {
+    // A stage that the manifest has wrong is configured, and cannot be done.
+    let impossible = |stage| entry.stage_error(stage).map(|_| false);
+    let verified = impossible(manifest::Stage::Verify);
     let Some(own) = seen.own.as_ref().filter(|own| is_own(seen, own)) else {
         return Standing {
             written: false,
-            delivered: seen.delivery_digest.as_ref().map(|_| false),
-            activated: seen.command_digest.as_ref().map(|_| false),
+            delivered: impossible(manifest::Stage::Deliver).or(seen.delivery_digest.as_ref().map(|_| false)),
+            activated: impossible(manifest::Stage::Activate).or(seen.command_digest.as_ref().map(|_| false)),
+            verified,
         };
     };
     let ledger = &seen.ledger;
-    let delivered =
-        deed_done(own, ledger.delivered.as_ref(), seen.delivery_digest.as_ref(), memory.redeliver);
-    let mut activated =
-        deed_done(own, ledger.activated.as_ref(), seen.command_digest.as_ref(), memory.reactivate);
+    let delivered = impossible(manifest::Stage::Deliver).or_else(|| {
+        deed_done(own, ledger.delivered.as_ref(), seen.delivery_digest.as_ref(), memory.redeliver)
+    });
+    let mut activated = impossible(manifest::Stage::Activate).or_else(|| {
+        deed_done(own, ledger.activated.as_ref(), seen.command_digest.as_ref(), memory.reactivate)
+    });
     if delivered_by_command(entry) && delivered == Some(false) {
         activated = activated.map(|_| false);
     }
-    Standing { written: !memory.reissue, delivered, activated }
+    Standing { written: !memory.reissue, delivered, activated, verified }
 }
 
 /// When the present pair is renewed.
@@ -316,6 +326,20 @@ fn loop_guard(seen: &Observation, memory: &Memory, now: Timestamp) -> Option<Tim
     Some(oldest.plus(lifetime))
 }
 
+/// The next stage to be done, if the manifest has it wrong.
+fn blocked_by_manifest<'a>(entry: &'a Entry, standing: &Standing) -> Option<(Stage, &'a str)> {
+    let (stage, wrong) = if standing.delivered == Some(false) && entry.delivery.is_none() {
+        (Stage::Deliver, manifest::Stage::Deliver)
+    } else if standing.activated == Some(false) {
+        (Stage::Activate, manifest::Stage::Activate)
+    } else if standing.delivered != Some(false) {
+        (Stage::Verify, manifest::Stage::Verify)
+    } else {
+        return None;
+    };
+    entry.stage_error(wrong).map(|error| (stage, error.message.as_str()))
+}
+
 fn deploy(context: &Context<'_>, seen: &Observation, memory: &Memory, now: Timestamp) -> Decision {
     let entry = context.entry;
     let renewal = renew_at(entry, context.jitter, seen);
@@ -326,6 +350,10 @@ fn deploy(context: &Context<'_>, seen: &Observation, memory: &Memory, now: Times
         Some(hold) if hold.fingerprint == own.leaf.fingerprint => hold.reach,
         _ => Reach::Verified,
     };
+    if let Some((stage, error)) = blocked_by_manifest(entry, &standing) {
+        let trouble = Trouble::new(Reason::ManifestError, error.to_owned());
+        return Decision::Stuck(stage, trouble, renewal.unwrap_or(now.plus(LONGEST)));
+    }
     let step = if standing.delivered == Some(false) && !by_command {
         (reach >= Reach::Delivered).then(|| {
             (Work::Deliver, finding(Reason::NotDelivered, "the guest does not have this certificate yet"))

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::facts::{Deed, FileFact, LeafFacts};
-use crate::manifest::Entry;
+use crate::manifest::{Entry, StageError};
 use crate::samples;
 use crate::schedule::Jitter;
 
@@ -352,6 +352,29 @@ fn a_loop_of_issuances_is_stopped_and_named() {
     assert_eq!(bench.state.memory.failure().unwrap().1.trouble.reason, Reason::DriftLoop);
     assert_eq!(bench.send(renew(Reach::Verified)), [Action::Observe]);
     assert_eq!(bench.send(Event::Observed(Ok(undone))), [Action::Issue]);
+}
+
+#[test]
+fn a_command_that_the_manifest_has_wrong_blocks_its_stage_and_not_the_certificate() {
+    let mut bench = Bench::new();
+    bench.entry.command = None;
+    bench.entry.stage_errors =
+        vec![StageError { stage: crate::manifest::Stage::Activate, message: "not allowed".into() }];
+    bench.send(Event::Look);
+    let blank = samples::blank(&bench.entry, NOW);
+    assert_eq!(bench.send(Event::Observed(Ok(blank))), [Action::Issue]);
+    let offer = bench.offer();
+    bench.send(Event::Issued(Ok(offer)));
+    let leaf = bench.leaf();
+    let written = bench.written(&leaf);
+    let renewal = schedule_of(&bench, &leaf);
+    let actions = bench.send(Event::Installed(Ok((written.clone(), vec![]))));
+    assert_eq!(actions, [Action::WakeAt(Some(renewal))]);
+    let (stage, failure) = bench.state.memory.failure().unwrap();
+    assert_eq!((stage, failure.trouble.reason), (Stage::Activate, Reason::ManifestError));
+    bench.now = renewal;
+    bench.send(Event::Look);
+    assert_eq!(bench.send(Event::Observed(Ok(written))), [Action::Issue]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use phoenix_core::manifest::{Entry, Manifest};
+use phoenix_core::manifest::{Entry, InvalidEntry, Manifest};
 use phoenix_core::name::CertName;
 use phoenix_core::time::Timestamp;
 use serde::Serialize;
@@ -26,6 +26,7 @@ pub(crate) struct InForce {
     text_sha256: String,
     loaded_at: Option<Timestamp>,
     entries: Vec<Arc<Known>>,
+    invalid: Vec<InvalidEntry>,
     places: HashMap<CertName, usize>,
 }
 
@@ -43,14 +44,19 @@ impl InForce {
             entries.iter().enumerate().map(|(place, known)| (known.entry.name.clone(), place)).collect();
         let text_sha256 = sha256_hex(text.as_bytes());
         let parts: Vec<_> = entries.iter().map(|known| (&known.digest, &known.warnings)).collect();
-        let digest = digest_of(&(&text_sha256, parts));
-        Self { digest, text_sha256, loaded_at: Some(loaded_at), entries, places }
+        let digest = digest_of(&(&text_sha256, parts, &manifest.invalid));
+        Self { digest, text_sha256, loaded_at: Some(loaded_at), entries, invalid: manifest.invalid, places }
     }
 
     /// Changes whenever an entry does: with the text, and with a configuration that makes other entries of the
     /// same text. Empty while nothing was ever in force.
     pub(crate) fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Entries with errors.
+    pub(crate) fn invalid(&self) -> &[InvalidEntry] {
+        &self.invalid
     }
 
     /// This text is in force.

@@ -20,6 +20,12 @@ struct Meta {
     loaded_at: Timestamp,
 }
 
+/// The two files.
+struct Files {
+    text: Vec<u8>,
+    meta: Vec<u8>,
+}
+
 /// The place of the last good manifest.
 pub(crate) struct Kept(StateDir);
 
@@ -44,7 +50,7 @@ impl Kept {
 
     /// The kept text of the manifest at `path`.
     pub(crate) fn load(&self, path: &AbsolutePath) -> Option<(String, Timestamp)> {
-        let (text, meta) = match self.read() {
+        let Files { text, meta } = match self.read() {
             Ok(found) => found?,
             Err(trouble) => {
                 tracing::warn!("the kept manifest cannot be read: {trouble}");
@@ -58,9 +64,9 @@ impl Kept {
         Some((String::from_utf8(text).ok()?, meta.loaded_at))
     }
 
-    fn read(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>, Trouble> {
+    fn read(&self) -> Result<Option<Files>, Trouble> {
         let Some(directory) = self.0.existing(DIRECTORY)? else { return Ok(None) };
         let (text, meta) = (directory.read(TEXT)?, directory.read(META)?);
-        Ok(text.zip(meta).map(|(text, meta)| (text.to_vec(), meta.to_vec())))
+        Ok(text.zip(meta).map(|(text, meta)| Files { text: text.to_vec(), meta: meta.to_vec() }))
     }
 }

@@ -210,9 +210,10 @@ impl Look {
 
 fn report(path: &Path, state: ManifestState, error: Option<&str>) {
     let path = path.display();
-    match error {
-        Some(error) => tracing::warn!(%path, ?state, "the manifest file is not in force: {error}"),
-        None => tracing::info!(%path, ?state, "the manifest file is in force"),
+    if let Some(error) = error {
+        tracing::warn!(%path, ?state, "the manifest file is not in force: {error}");
+    } else {
+        tracing::info!(%path, ?state, "the manifest file is in force");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The snapshot in pages that fit a frame.
 
+use phoenix_core::manifest::InvalidEntry;
 use phoenix_protocol::executor::{IssuerFacts, ManifestFacts, Snapshot, SnapshotEntry};
 use phoenix_protocol::frame::MAX_RESPONSE;
 
@@ -28,7 +29,18 @@ pub(super) fn page(
         room = room.saturating_sub(size);
         entries.push(shown);
     }
-    Snapshot { manifest, issuers, total: in_force.len(), entries }
+    let invalid = if offset == 0 { fitting(in_force.invalid(), &mut room) } else { Vec::new() };
+    Snapshot { manifest, issuers, total: in_force.len(), entries, invalid }
+}
+
+/// As many invalid entries as there is room for. What is wrong with the rest stands in the diagnostics too.
+fn fitting(invalid: &[InvalidEntry], room: &mut usize) -> Vec<InvalidEntry> {
+    let fits = |entry: &&InvalidEntry| {
+        let size = serde_json::to_vec(entry).map_or(MAX_BYTES, |bytes| bytes.len());
+        *room = room.saturating_sub(size);
+        *room > 0
+    };
+    invalid.iter().take_while(fits).cloned().collect()
 }
 
 fn shown(known: &Known) -> SnapshotEntry {

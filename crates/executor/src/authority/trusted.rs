@@ -104,7 +104,7 @@ pub(crate) struct TrustedFile {
 impl TrustedFile {
     /// Opens the regular file at `path` after checking it and every directory and link on the way.
     pub(crate) fn open(path: &Path) -> Result<Self, Refusal> {
-        Walk::new()?.to_file(path)
+        Walk::new()?.down_to(path)
     }
 
     /// Version of the file when it was opened.
@@ -160,7 +160,7 @@ impl Walk {
         Ok((fd, path))
     }
 
-    fn to_file(mut self, path: &Path) -> Result<TrustedFile, Refusal> {
+    fn down_to(mut self, path: &Path) -> Result<TrustedFile, Refusal> {
         let mut ahead: VecDeque<OsString> = plain_parts(path);
         while let Some(part) = ahead.pop_front() {
             if part == ".." {
