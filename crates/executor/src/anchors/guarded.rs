@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use phoenix_core::reason::Reason;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use zeroize::Zeroizing;
 
@@ -27,6 +28,9 @@ pub(crate) enum GuardedError {
     /// Larger than is ever read.
     #[error("is larger than {0} bytes")]
     TooLarge(u64),
+    /// The file system does not answer.
+    #[error("lies on storage that does not answer")]
+    Hangs,
     /// Another error.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
@@ -69,6 +73,16 @@ impl GuardedFile {
             return Err(GuardedError::TooLarge(limit));
         }
         Ok(bytes)
+    }
+}
+
+impl GuardedError {
+    /// How a failure to read a file that an issuer needs is retried.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::Hangs => Reason::StorageHangs,
+            _ => Reason::IssuerNotReady,
+        }
     }
 }
 

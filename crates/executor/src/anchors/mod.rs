@@ -7,10 +7,12 @@
 //! |---|---|
 //! | [`guarded`] | files in directories that others can write |
 //! | [`password`] | provisioner passwords |
+//! | [`patience`] | files on storage that may hang |
 //! | [`pins`] | the pinned roots in the state directory |
 
 pub(crate) mod guarded;
 pub(crate) mod password;
+mod patience;
 mod pins;
 
 use std::collections::BTreeSet;
@@ -24,6 +26,7 @@ use phoenix_store::StateDir;
 use phoenix_x509::Roots;
 
 use guarded::{GuardedError, GuardedFile};
+use patience::patiently;
 use pins::Pins;
 
 /// Warning that goes with a root or password file that others can change.
@@ -190,21 +193,25 @@ fn by_fingerprint(issuer: &IssuerSettings, wanted: &str, pinned: Option<Arc<Root
 }
 
 fn read_roots(name: &IssuerName, path: &AbsolutePath) -> Result<Roots, Trouble> {
-    let not_ready = |why: String| {
-        Trouble::new(
-            Reason::IssuerNotReady,
-            format!("The root certificate `{path}` of issuer `{name}` {why}."),
-        )
+    let trouble = |reason, why: String| {
+        Trouble::new(reason, format!("The root certificate `{path}` of issuer `{name}` {why}."))
     };
-    let bytes = GuardedFile::open(path.as_path())
-        .and_then(|file| file.read(Roots::MAX_BYTES as u64))
-        .map_err(|error: GuardedError| not_ready(error.to_string()))?;
-    Roots::from_pem(bytes.as_slice()).map_err(|error| not_ready(format!("is unusable: {error}")))
+    let wanted = path.as_path().to_owned();
+    let bytes = patiently(path.as_path(), move || {
+        GuardedFile::open(&wanted).and_then(|file| file.read(Roots::MAX_BYTES as u64))
+    })
+    .map_err(|error: GuardedError| trouble(error.reason(), error.to_string()))?;
+    Roots::from_pem(bytes.as_slice())
+        .map_err(|error| trouble(Reason::IssuerNotReady, format!("is unusable: {error}")))
 }
 
 /// The permanent warning for a file that others can change.
 pub(crate) fn writable_warning(what: &str, path: &AbsolutePath) -> Vec<String> {
-    guarded::writable_by_others(path.as_path())
+    let wanted = path.as_path().to_owned();
+    let why = patiently(path.as_path(), move || Ok(guarded::writable_by_others(&wanted)));
+    // Storage that hangs is reported by whoever reads the file.
+    why.ok()
+        .flatten()
         .map(|why| format!("{WRITABLE}: the {what} file `{path}` can be changed by others: {why}."))
         .into_iter()
         .collect()

@@ -1,12 +1,14 @@
 //! Provisioner passwords: read when needed, dropped after use.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::settings::PasswordSource;
 use zeroize::Zeroizing;
 
 use super::guarded::{GuardedError, GuardedFile};
+use super::patience::patiently;
 use crate::authority::Stamp;
 
 /// Longest password file.
@@ -14,7 +16,7 @@ const MAX_SIZE: u64 = 8 * 1024;
 
 /// A password that is there but not read yet.
 pub(crate) struct Password {
-    file: GuardedFile,
+    file: Arc<GuardedFile>,
     path: PathBuf,
 }
 
@@ -22,8 +24,9 @@ impl Password {
     /// Finds the password of an issuer.
     pub(crate) fn find(source: &PasswordSource) -> Result<Self, Trouble> {
         let path = locate(source)?;
-        match GuardedFile::open(&path) {
-            Ok(file) => Ok(Self { file, path }),
+        let wanted = path.clone();
+        match patiently(&path, move || GuardedFile::open(&wanted)) {
+            Ok(file) => Ok(Self { file: Arc::new(file), path }),
             Err(error) => Err(not_ready(&path, &error)),
         }
     }
@@ -40,7 +43,9 @@ impl Password {
 
     /// The password without the white space that ends its file, as step-ca reads it.
     pub(crate) fn read(&self) -> Result<Zeroizing<Vec<u8>>, Trouble> {
-        let mut bytes = self.file.read(MAX_SIZE).map_err(|error| not_ready(&self.path, &error))?;
+        let file = Arc::clone(&self.file);
+        let mut bytes = patiently(&self.path, move || file.read(MAX_SIZE))
+            .map_err(|error| not_ready(&self.path, &error))?;
         let length = bytes.trim_ascii_end().len();
         bytes.truncate(length);
         if bytes.is_empty() {
@@ -75,10 +80,7 @@ fn locate(source: &PasswordSource) -> Result<PathBuf, Trouble> {
 }
 
 fn not_ready(path: &std::path::Path, error: &GuardedError) -> Trouble {
-    Trouble::new(
-        Reason::IssuerNotReady,
-        format!("The provisioner password file `{}` {error}.", path.display()),
-    )
+    Trouble::new(error.reason(), format!("The provisioner password file `{}` {error}.", path.display()))
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl Executor {
             _ => self.run_command(&spec)?,
         }
         for member in &wave {
-            self.record_activation(member)?;
+            record_activation(member)?;
         }
         let observations =
             wave.iter().map(|member| self.observe(member.entry())).collect::<Result<Vec<_>, _>>()?;
@@ -68,31 +68,31 @@ impl Executor {
         let own = require_own(&store, &known.entry)?;
         Ok(Member { known, store, own })
     }
+}
 
-    /// Recorded after the command succeeded: a crash before this makes the command run again, never not at all.
-    fn record_activation(&self, member: &Member) -> Result<(), Trouble> {
-        let own = member.own.own_copy(None);
-        // A command may have moved or chowned the files. The same content with another owner or mode is how they
-        // are meant to be from now on.
-        let settled = member.store.read_live().ok().filter(|live| {
+/// Recorded after the command succeeded: a crash before this makes the command run again, never not at all.
+fn record_activation(member: &Member) -> Result<(), Trouble> {
+    let own = member.own.own_copy(None);
+    // A command may have moved or chowned the files. The same content with another owner or mode is how they
+    // are meant to be from now on.
+    let settled =
+        member.store.read_live().ok().filter(|live| {
             has_content(&live.cert, &own.cert_sha256) && has_content(&live.key, &own.key_sha256)
         });
-        let baseline = settled.and_then(|live| live.baseline());
-        let deed = |of| Deed { fingerprint: own.leaf.fingerprint.clone(), of, at: clock::now() };
-        let activated = command_digest(member.entry()).map(deed);
-        let delivered =
-            deliver::deed(member.entry(), &member.own).filter(|_| deliver::is_legacy(member.entry()));
-        member.store.update_ledger(|ledger| {
-            ledger.activated = activated;
-            if delivered.is_some() {
-                ledger.delivered = delivered;
-            }
-            if baseline.is_some() {
-                ledger.baseline = baseline;
-            }
-        })?;
-        Ok(())
-    }
+    let baseline = settled.and_then(|live| live.baseline());
+    let deed = |of| Deed { fingerprint: own.leaf.fingerprint.clone(), of, at: clock::now() };
+    let activated = command_digest(member.entry()).map(deed);
+    let delivered = deliver::deed(member.entry(), &member.own).filter(|_| deliver::is_legacy(member.entry()));
+    member.store.update_ledger(|ledger| {
+        ledger.activated = activated;
+        if delivered.is_some() {
+            ledger.delivered = delivered;
+        }
+        if baseline.is_some() {
+            ledger.baseline = baseline;
+        }
+    })?;
+    Ok(())
 }
 
 fn has_content(file: &LiveFile, sha256: &str) -> bool {

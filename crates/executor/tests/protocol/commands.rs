@@ -13,7 +13,7 @@ use crate::rig::{Place, chmod};
 
 fn place(command: &[&str]) -> Place {
     let place = Place::new(&json!([]));
-    let argv: Vec<String> = command.iter().map(|word| word.replace("DIR", &place.text(""))).collect();
+    let argv: Vec<String> = command.iter().map(|word| word.replace("DIR/", &place.text(""))).collect();
     place.manifest(&json!([place.web(&json!({"post_renewal_command": argv}))]));
     place
 }

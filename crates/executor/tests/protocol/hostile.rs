@@ -81,7 +81,7 @@ fn stages_are_neither_paths_nor_those_of_another_entry() {
     let chain = place.ca.sign(&csr, &Leaf::good());
     assert_eq!(link.install("web", &stage, &chain).unwrap_err().reason, Reason::Stale);
     assert_eq!(link.token(&place, &stage).unwrap_err().reason, Reason::Stale);
-    let traversal = format!("../../{}", stage);
+    let traversal = format!("../../{stage}");
     for bad in ["", "..", "../../../../etc/passwd", &traversal, &"g".repeat(32), &"0".repeat(10_000)] {
         assert_eq!(link.install("web", bad, &chain).unwrap_err().reason, Reason::BadRequest, "{bad}");
         assert_eq!(link.token(&place, bad).unwrap_err().reason, Reason::BadRequest, "{bad}");
@@ -200,7 +200,7 @@ fn what_is_no_frame_ends_the_connection_and_nothing_else() {
         frame(br#"{"id": 1, "op": "read_key"}"#),
         frame(br#"{"id": -1, "op": "snapshot", "refresh": false, "offset": 0}"#),
         frame(br#"{"id": 1, "op": "snapshot", "refresh": false, "offset": -1}"#),
-        frame(&[b'['; 100_000]),
+        frame(&b"[".repeat(100_000)),
     ] {
         let mut link = place.start();
         link.stream().write_all(&bytes).unwrap();
