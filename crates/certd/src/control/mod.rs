@@ -36,7 +36,9 @@ pub(crate) async fn listen(path: &Path) -> Result<UnixListener> {
         UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
         .with_context(|| format!("cannot set the mode of {}", path.display()))?;
+    // A unit's runtime directory gives its files the right group already, and its daemon may not give any away.
     if let Ok(Some(group)) = nix::unistd::Group::from_name(READERS)
+        && group.gid.as_raw() != rustix::process::getegid().as_raw()
         && let Err(error) = std::os::unix::fs::chown(path, None, Some(group.gid.as_raw()))
     {
         warn!("members of {READERS} cannot read the status: cannot give them {}: {error}", path.display());

@@ -327,7 +327,7 @@ fn loop_guard(seen: &Observation, memory: &Memory, now: Timestamp) -> Option<Tim
 }
 
 /// The next stage to be done, if the manifest has it wrong.
-fn blocked_by_manifest<'a>(entry: &'a Entry, standing: &Standing) -> Option<(Stage, &'a str)> {
+fn blocked_by_manifest(entry: &Entry, standing: Standing) -> Option<(Stage, &str)> {
     let (stage, wrong) = if standing.delivered == Some(false) && entry.delivery.is_none() {
         (Stage::Deliver, manifest::Stage::Deliver)
     } else if standing.activated == Some(false) {
@@ -350,7 +350,7 @@ fn deploy(context: &Context<'_>, seen: &Observation, memory: &Memory, now: Times
         Some(hold) if hold.fingerprint == own.leaf.fingerprint => hold.reach,
         _ => Reach::Verified,
     };
-    if let Some((stage, error)) = blocked_by_manifest(entry, &standing) {
+    if let Some((stage, error)) = blocked_by_manifest(entry, standing) {
         let trouble = Trouble::new(Reason::ManifestError, error.to_owned());
         return Decision::Stuck(stage, trouble, renewal.unwrap_or(now.plus(LONGEST)));
     }
