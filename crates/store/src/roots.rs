@@ -124,12 +124,12 @@ impl Root {
         if let Some(real) = self.real.get() {
             return Ok(real);
         }
-        let real = fs::canonicalize(self.path.as_path()).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => self.absent(),
-            _ => {
-                let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-                Failure::new(Attempt::Enter, self.path.as_path(), errno).into()
+        let real = fs::canonicalize(self.path.as_path()).map_err(|error| {
+            if error.kind() == ErrorKind::NotFound {
+                return self.absent();
             }
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            Failure::new(Attempt::Enter, self.path.as_path(), errno).into()
         })?;
         Ok(self.real.get_or_init(|| real))
     }

@@ -120,7 +120,7 @@ impl Store {
         let end = Instant::now() + self.inner.deadline;
         for (key_path, pending) in waiting {
             let rest = end.saturating_duration_since(Instant::now());
-            let outcome = self.inner.flatten(&key_path, pending.wait(rest));
+            let outcome = Inner::flatten(&key_path, pending.wait(rest));
             done.push(Recovered { key_path: Some(key_path), outcome });
         }
         done
@@ -184,7 +184,7 @@ impl Inner {
         let inner = Arc::clone(self);
         let path = target.key_path.clone();
         let work = move || inner.take_turn(&name, &path, job);
-        self.flatten(&target.key_path, self.workers.run(&lane, self.deadline, work))
+        Self::flatten(&target.key_path, self.workers.run(&lane, self.deadline, work))
     }
 
     fn take_turn<T>(
@@ -221,17 +221,13 @@ impl Inner {
         match self.workers.submit(&lane, work) {
             Ok(pending) => Ok(Some((path, pending))),
             Err(stalled) => {
-                let outcome = self.flatten(&path, Err(stalled));
+                let outcome = Self::flatten(&path, Err(stalled));
                 Err(Recovered { key_path: Some(path), outcome })
             }
         }
     }
 
-    fn flatten<T>(
-        &self,
-        path: &AbsolutePath,
-        result: Result<Result<T, Trouble>, Stalled>,
-    ) -> Result<T, Trouble> {
+    fn flatten<T>(path: &AbsolutePath, result: Result<Result<T, Trouble>, Stalled>) -> Result<T, Trouble> {
         match result {
             Ok(result) => result,
             Err(Stalled::Hangs) => Err(hangs(path)),

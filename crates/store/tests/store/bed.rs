@@ -242,9 +242,7 @@ impl Faults for At {
         let left = self.left.load(Ordering::SeqCst);
         self.left.store(left.saturating_sub(1), Ordering::SeqCst);
         match (left, self.what) {
-            (0, What::FailOn(errno)) => Err(errno),
-            (1, What::Fail(errno)) => Err(errno),
-            (1, What::FailOn(errno)) => Err(errno),
+            (1, What::Fail(errno)) | (0 | 1, What::FailOn(errno)) => Err(errno),
             (1, What::Crash) => std::panic::resume_unwind(Box::new("crash")),
             _ => Ok(()),
         }
@@ -313,14 +311,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             "healing of a deletion",
             |bed| bed.full_entry("a/b"),
             deleted,
-            |s| s.restore(),
+            EntryStore::restore,
             (None, Some("own")),
         ),
         scenario(
             "healing of a foreign pair",
             |bed| bed.entry("a/b"),
             foreign,
-            |s| s.restore(),
+            EntryStore::restore,
             (Some("foreign"), Some("own")),
         ),
         scenario(

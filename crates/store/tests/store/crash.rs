@@ -37,10 +37,10 @@ pub(crate) fn check(bed: &Bed, scenario: &Scenario, at: &str) {
     let store = bed.open();
     let handle = store.entry(&entry);
     let live = handle.read_live().unwrap();
-    if mark.is_some() && mark.as_deref() != Some("foreign") {
+    if let Some(mark) = mark.filter(|mark| mark != "foreign") {
         assert_eq!(live.baseline(), Some(live.wanted.clone().unwrap()), "{at}");
         assert_eq!(handle.ledger().unwrap().baseline, live.baseline(), "{at}");
-        assert_eq!(handle.current().unwrap().unwrap().leaf().serial, mark.unwrap(), "{at}");
+        assert_eq!(handle.current().unwrap().unwrap().leaf().serial, mark, "{at}");
         assert!(!handle.current().unwrap().unwrap().companions_differ(&live), "{at}");
     }
     if let Some(current) = handle.current().unwrap() {

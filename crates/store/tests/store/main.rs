@@ -1,5 +1,7 @@
 //! The store against a real file system: tests run as root, in scratch directories.
 
+#![expect(clippy::unwrap_used, reason = "a test ends there")]
+
 mod bed;
 mod crash;
 mod errors;
