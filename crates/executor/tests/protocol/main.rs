@@ -5,7 +5,9 @@
 mod authority;
 mod ca;
 mod commands;
+mod guests;
 mod hostile;
 mod issuing;
+mod process;
 mod restart;
 mod rig;

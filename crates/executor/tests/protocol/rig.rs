@@ -16,6 +16,7 @@ use phoenix_protocol::executor::{
 };
 use phoenix_protocol::frame::{self, MAX_REQUEST, MAX_RESPONSE};
 use phoenix_sandbox::Supervised;
+use phoenix_testkit::scratch::Scratch;
 use serde_json::{Value, json};
 
 use crate::ca::{Ca, Leaf};
@@ -24,7 +25,7 @@ pub(crate) const PASSWORD: &str = "correct horse";
 
 /// A scratch directory with configuration, manifest, CA and target root.
 pub(crate) struct Place {
-    pub(crate) dir: tempfile::TempDir,
+    pub(crate) dir: Scratch,
     pub(crate) ca: Ca,
     pub(crate) provisioner: ProvisionerKey,
     pub(crate) encrypted_key: String,
@@ -33,7 +34,7 @@ pub(crate) struct Place {
 impl Place {
     /// With these manifest entries.
     pub(crate) fn new(entries: &Value) -> Self {
-        let dir = tempfile::Builder::new().prefix("executor-").tempdir().unwrap();
+        let dir = Scratch::new().unwrap();
         let provisioner = ProvisionerKey::generate_p256().unwrap();
         let encrypted_key = provisioner.encrypt(PASSWORD.as_bytes(), 100_000).unwrap();
         let place = Self { dir, ca: Ca::new(), provisioner, encrypted_key };
@@ -49,7 +50,7 @@ impl Place {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.dir.join(name)
     }
 
     pub(crate) fn text(&self, name: &str) -> String {
@@ -98,7 +99,7 @@ control_socket = "{control}"
 socket = "{socket}"
 state_dir = "{state}"
 target_roots = ["{target}"]
-commands = ["{hook}", "{fail}"]
+commands = ["{hook}", "{fail}", "{pct}", "{qm}"]
 
 [[issuer]]
 name = "phoenix"
@@ -124,6 +125,8 @@ password_file = "{password}"
             target = at("target"),
             hook = at("bin/hook"),
             fail = at("bin/fail"),
+            pct = at("bin/pct"),
+            qm = at("bin/qm"),
             root = at("root.pem"),
             password = at("password"),
         )
@@ -159,6 +162,11 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn over(stream: UnixStream, thread: JoinHandle<Result<(), StartError>>) -> Self {
         Self { stream: Some(stream), thread: Some(thread), next: 0 }
+    }
+
+    /// To an executor that is a process of its own.
+    pub(crate) fn alone(stream: UnixStream) -> Self {
+        Self { stream: Some(stream), thread: None, next: 0 }
     }
 
     pub(crate) fn stream(&mut self) -> &mut UnixStream {
