@@ -27,8 +27,8 @@ pub(super) struct Chosen {
 }
 
 impl Names {
-    pub(super) fn choose(entries: &[Value]) -> Self {
-        let wanted: Vec<Wanted> = entries.iter().map(Wanted::of).collect();
+    pub(super) fn choose(entries: &[Value], defaults: Option<&Table>) -> Self {
+        let wanted: Vec<Wanted> = entries.iter().map(|entry| Wanted::of(entry, defaults)).collect();
         let mut uses: HashMap<&CertName, usize> = HashMap::new();
         for name in wanted.iter().filter_map(Wanted::first) {
             *uses.entry(name).or_default() += 1;
@@ -78,14 +78,15 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(entry: &Value) -> Self {
+    fn of(entry: &Value, defaults: Option<&Table>) -> Self {
         let Kind::Table(table) = &entry.kind else {
             return Self { explicit: None, short: None, full: None, common_name: None };
         };
-        let explicit = string(table, "name");
-        let common_name = string(table, "common_name").map(str::to_owned);
+        let name = table.get("name").or_else(|| defaults?.get("name"));
+        let explicit = name.and_then(string);
+        let common_name = table.get("common_name").and_then(string).map(str::to_owned);
         // A wrong `name` is an error of its own; another name must not hide it.
-        let derived = common_name.as_deref().filter(|_| table.get("name").is_none());
+        let derived = common_name.as_deref().filter(|_| name.is_none());
         Self {
             explicit: explicit.and_then(|name| name.parse().ok()),
             short: derived.and_then(short),
@@ -118,8 +119,8 @@ impl Wanted {
     }
 }
 
-fn string<'t>(table: &'t Table, key: &str) -> Option<&'t str> {
-    match &table.get(key)?.kind {
+fn string(value: &Value) -> Option<&str> {
+    match &value.kind {
         Kind::Text(text) => Some(text),
         _ => None,
     }

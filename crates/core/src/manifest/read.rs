@@ -75,8 +75,13 @@ fn whole(root: &Value, context: &Context<'_>, report: &mut Report) -> Option<Man
         }
     };
     let defaults = defaults.as_ref();
-    let mut reader =
-        Reader { context, defaults, names: Names::choose(entries), taken: Taken::default(), report };
+    let mut reader = Reader {
+        context,
+        defaults,
+        names: Names::choose(entries, defaults),
+        taken: Taken::default(),
+        report,
+    };
     let outcomes: Vec<Outcome> = entries
         .iter()
         .enumerate()

@@ -140,6 +140,19 @@ fn the_later_of_two_entries_with_one_name_is_invalid() {
 }
 
 #[test]
+fn a_name_among_the_defaults_serves_one_entry() {
+    let text = format!(
+        r#"{{"version": 1, "defaults": {{"name": "n"}}, "certificates": [{}, {}, {}]}}"#,
+        entry("a.x", ""),
+        entry("b.x", r#", "name": "b""#),
+        entry("c.x", "")
+    );
+    let parsed = parse(&text);
+    assert_eq!(called(&parsed), ["n", "b"]);
+    problem(&parsed, "defaults.name", "called `n`, too");
+}
+
+#[test]
 fn the_later_of_two_entries_with_one_path_is_invalid() {
     let same = |key: &str, path: &str| {
         let second = entry("b.example", &format!(r#", "{key}": "{path}", "name": "b""#));
