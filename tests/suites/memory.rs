@@ -7,7 +7,7 @@ use phoenix_testkit::peers::StepCaVersion;
 use phoenix_testkit::{manifest, memory, openssl};
 use phoenix_tests::Bed;
 
-const RENEWALS: usize = 5;
+const RENEWALS: usize = 3;
 
 #[test]
 fn neither_leaf_keys_nor_the_provisioner_password_are_in_the_daemons_memory() -> Result<()> {
