@@ -3,6 +3,8 @@
 //! Only a window of the offending line is handed to the drawing library: a manifest may be one line of
 //! megabytes, and each of its problems must still cost little and fit a terminal.
 
+use std::fmt::Write as _;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::place::{Lines, floor};
@@ -12,6 +14,8 @@ use super::{Diagnostic, Diagnostics, Severity};
 const QUOTED: usize = 160;
 /// Characters of them that stand before the marked place.
 const BEFORE: usize = 60;
+/// Most problems that are drawn: the report has to fit a message between processes, too.
+const DRAWN: usize = 1000;
 /// Most characters of a message: it may repeat a value of the file.
 const MESSAGE: usize = 600;
 
@@ -37,9 +41,12 @@ pub(super) fn report(diagnostics: &Diagnostics, lines: &Lines<'_>, colour: Colou
     };
     let renderer = renderer.term_width(QUOTED + 40);
     let mut out = String::new();
-    for diagnostic in diagnostics {
+    for diagnostic in diagnostics.iter().take(DRAWN) {
         out.push_str(&one(&renderer, colour, lines, diagnostics.file(), diagnostic));
         out.push_str("\n\n");
+    }
+    if diagnostics.len() > DRAWN {
+        let _ = write!(out, "… and {} more\n\n", diagnostics.len() - DRAWN);
     }
     out.push_str(&summary(diagnostics));
     out
@@ -74,6 +81,7 @@ fn one(
         Colour::Ansi => "\u{1b}[1m\u{1b}[94m-->\u{1b}[0m",
     };
     let indent = place.line.to_string().len();
+    let file = visible(file);
     format!("{title}\n{:indent$}{arrow} {file}:{}:{}\n{body}", "", place.line, place.column)
 }
 
@@ -107,8 +115,8 @@ fn visible(text: &str) -> String {
 }
 
 fn shorten(text: &str) -> String {
-    let mut short: String = text.chars().take(MESSAGE).collect();
-    if short.len() < text.len() {
+    let mut short = visible(&text.chars().take(MESSAGE).collect::<String>());
+    if text.chars().nth(MESSAGE).is_some() {
         short.push('…');
     }
     short

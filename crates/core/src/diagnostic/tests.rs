@@ -109,6 +109,22 @@ fn problems_are_ordered_counted_and_summed_up() {
 }
 
 #[test]
+fn only_so_many_problems_are_drawn() {
+    let one = Diagnostic {
+        severity: Severity::Warning,
+        path: String::new(),
+        span: 0..1,
+        message: "m".to_owned(),
+        help: None,
+    };
+    let all = Diagnostics::new("f", "abc", vec![one; 1500]);
+    let report = all.to_string();
+    assert_eq!(report.matches("warning: m").count(), 1000);
+    assert!(report.ends_with("… and 500 more\n\nf: 1500 warnings\n"));
+    assert_eq!(all.located().len(), 1500);
+}
+
+#[test]
 fn machines_get_an_array_of_places() {
     let json = serde_json::to_value(at("[\n5]", 2..3, "m")).unwrap();
     let expected = serde_json::json!([{
@@ -139,7 +155,7 @@ proptest! {
 
     #[test]
     fn control_characters_of_the_file_do_not_reach_the_terminal(text in "[\u{0}-\u{1f}\u{7f}-\u{9f}a]{1,20}", at_byte: usize) {
-        let report = at(&text, at_byte % text.len()..text.len(), "m").to_string();
+        let report = at(&text, at_byte % text.len()..text.len(), &text).to_string();
         prop_assert!(!report.chars().any(|c| c.is_control() && c != '\n'), "{report:?}");
     }
 }
