@@ -73,7 +73,12 @@ pub enum StartError {
 /// changed for good. Returns when the daemon is gone.
 pub fn run(options: &Options) -> Result<(), StartError> {
     process::harden()?;
-    let source = if options.stdin_socket { Source::stdin()? } else { Source::systemd()? };
+    let source = if options.stdin_socket {
+        process::leave_terminal();
+        Source::stdin()?
+    } else {
+        Source::systemd()?
+    };
     serve(options, source, Arc::new(Supervised::current()))
 }
 

@@ -13,3 +13,10 @@ pub(crate) fn harden() -> io::Result<()> {
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     Ok(())
 }
+
+/// Leaves the terminal's session: Ctrl-C is for the daemon, which lets the executor finish what it does by closing
+/// the connection.
+pub(crate) fn leave_terminal() {
+    // Refused to the leader of a process group, which a terminal does not signal by surprise.
+    let _ = rustix::process::setsid();
+}

@@ -8,6 +8,9 @@ use phoenix_core::name::CertName;
 use phoenix_core::time::Timestamp;
 use serde::Serialize;
 
+/// Largest entry, warnings included, as JSON.
+const MAX_ENTRY: usize = 512 * 1024;
+
 /// An entry in force.
 #[derive(Debug)]
 pub(crate) struct Known {
@@ -17,6 +20,26 @@ pub(crate) struct Known {
     pub(crate) entry: Entry,
     /// Warnings of the manifest about it.
     pub(crate) warnings: Vec<String>,
+}
+
+impl Known {
+    /// None for an entry that does not fit a frame of the protocol.
+    fn new(entry: Entry, warnings: Vec<String>) -> Option<Self> {
+        let size = serde_json::to_vec(&(&entry, &warnings)).map_or(usize::MAX, |bytes| bytes.len());
+        (size <= MAX_ENTRY).then(|| Self { digest: digest_of(&entry), entry, warnings })
+    }
+}
+
+/// What is said about an entry that is left out for its size, so that it does not keep the others from being seen.
+fn too_large(entry: &Entry) -> InvalidEntry {
+    InvalidEntry {
+        path: entry.name.to_string(),
+        name: Some(entry.name.to_string()),
+        common_name: Some(entry.common_name.chars().take(256).collect()),
+        problems: vec![format!(
+            "the entry is larger than {MAX_ENTRY} bytes: shorten its names or its command"
+        )],
+    }
 }
 
 /// The manifest in force.
@@ -32,20 +55,21 @@ pub(crate) struct InForce {
 
 impl InForce {
     /// The manifest that `text` was parsed to.
-    pub(crate) fn new(text: &str, manifest: Manifest, loaded_at: Timestamp) -> Self {
-        let known = |entry: Entry, warnings: Vec<String>| {
-            Arc::new(Known { digest: digest_of(&entry), entry, warnings })
-        };
-        let warnings: Vec<_> =
-            manifest.entries.iter().map(|entry| manifest.warnings(&entry.name).to_vec()).collect();
-        let entries: Vec<_> =
-            manifest.entries.into_iter().zip(warnings).map(|(entry, list)| known(entry, list)).collect();
+    pub(crate) fn new(text: &str, manifest: &Manifest, loaded_at: Timestamp) -> Self {
+        let (mut entries, mut invalid) = (Vec::new(), manifest.invalid.clone());
+        for entry in &manifest.entries {
+            let known = Known::new(entry.clone(), manifest.warnings(&entry.name).to_vec());
+            match known {
+                Some(known) => entries.push(Arc::new(known)),
+                None => invalid.push(too_large(entry)),
+            }
+        }
         let places =
             entries.iter().enumerate().map(|(place, known)| (known.entry.name.clone(), place)).collect();
         let text_sha256 = sha256_hex(text.as_bytes());
         let parts: Vec<_> = entries.iter().map(|known| (&known.digest, &known.warnings)).collect();
-        let digest = digest_of(&(&text_sha256, parts, &manifest.invalid));
-        Self { digest, text_sha256, loaded_at: Some(loaded_at), entries, invalid: manifest.invalid, places }
+        let digest = digest_of(&(&text_sha256, parts, &invalid));
+        Self { digest, text_sha256, loaded_at: Some(loaded_at), entries, invalid, places }
     }
 
     /// Changes whenever an entry does: with the text, and with a configuration that makes other entries of the

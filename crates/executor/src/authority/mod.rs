@@ -146,7 +146,7 @@ impl Authority {
     fn earlier(&self) -> Option<InForce> {
         let (text, loaded_at) = self.kept.load(&self.settings.manifest)?;
         let manifest = self.parse(&text).0?;
-        Some(InForce::new(&text, manifest, loaded_at))
+        Some(InForce::new(&text, &manifest, loaded_at))
     }
 
     fn look(&self, seen: Option<&Stamp>, now: Timestamp) -> Look {
@@ -184,7 +184,7 @@ impl Authority {
         if let Err(error) = self.kept.store(&self.settings.manifest, text, now) {
             tracing::error!(%error, "the manifest in force could not be kept for the next start");
         }
-        let loaded = Some(InForce::new(text, manifest, now));
+        let loaded = Some(InForce::new(text, &manifest, now));
         Look { state: ManifestState::Loaded, error: None, loaded, seen: None }
     }
 

@@ -189,3 +189,17 @@ fn texts_are_cut_at_characters() {
     bound(&mut text, 3);
     assert_eq!(text, "ä\n[cut]");
 }
+
+#[test]
+fn an_entry_that_fits_no_frame_hides_no_other() {
+    let rig = Rig::new();
+    let dir = rig.dir.path();
+    let names: Vec<String> =
+        (0..40_000).map(|number| format!("\"a-rather-long-name-{number}.example\"")).collect();
+    let large = entry(dir, "large").replace('{', &format!("{{\"sans\": [{}],", names.join(",")));
+    rig.write_text(&format!("[{},{large},{}]", entry(dir, "a"), entry(dir, "b")));
+    let authority = rig.open();
+    assert_eq!(self::names(&authority), ["a", "b"]);
+    let page = authority.snapshot(0, Vec::new());
+    assert!(page.invalid.iter().any(|one| one.name.as_deref() == Some("large")), "{:?}", page.invalid);
+}

@@ -56,6 +56,14 @@ impl Link {
         }
     }
 
+    /// A daemon that has greeted may have nothing to ask for a long time.
+    fn allow_silence(&self) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = writer.set_read_timeout(None) {
+            tracing::warn!(%error, "the connection will end when the daemon keeps silent");
+        }
+    }
+
     fn finish(&self, id: u64, kind: LaneKind, result: Result<Answer, Trouble>) {
         // First free, then send: the daemon may reuse the id as soon as it has the answer.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,7 +138,10 @@ impl Connection {
     fn take(&mut self, Request { id, operation }: Request) {
         if let Operation::Hello { version } = operation {
             self.link.send(id, greet(version));
-            self.greeted |= version == VERSION;
+            if version == VERSION {
+                self.greeted = true;
+                self.link.allow_silence();
+            }
             return;
         }
         if !self.greeted {

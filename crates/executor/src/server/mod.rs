@@ -22,8 +22,10 @@ pub use sockets::{SocketError, Source};
 
 /// Connections at a time. One daemon needs one; the others are for its successor during a restart.
 const MAX_CONNECTIONS: usize = 4;
-/// Threads for operations on files and keys.
-const FILE_THREADS: usize = 4;
+/// How long a new connection may keep silent: one that stays so must not take the place of the daemon's.
+const GREETING: Duration = Duration::from_secs(10);
+/// Threads for operations on files and keys. They wait for disks most of the time.
+const FILE_THREADS: usize = 16;
 /// Threads for deliveries and commands, each of which mostly waits.
 const COMMAND_THREADS: usize = 16;
 
@@ -90,8 +92,10 @@ fn listen(executor: &Arc<Executor>, lanes: &Lanes, listener: &UnixListener) {
     }
 }
 
+/// Refuses strangers and a fifth connection; serves the others on a thread each.
 fn admit(executor: &Arc<Executor>, lanes: &Lanes, stream: UnixStream, open: &Arc<AtomicUsize>) {
-    if let Err(error) = sockets::check_peer(&stream) {
+    let admitted = stream.set_read_timeout(Some(GREETING)).map_err(Into::into);
+    if let Err(error) = admitted.and_then(|()| sockets::check_peer(&stream)) {
         tracing::warn!(%error, "a connection was refused");
         return;
     }

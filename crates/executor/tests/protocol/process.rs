@@ -46,6 +46,9 @@ fn the_process_is_hardened_and_ends_with_its_daemon() {
     assert!(line_of(&at("status"), "Umask:").ends_with("0077"));
     let core = line_of(&at("limits"), "Max core file size");
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    let stat = fs::read_to_string(at("stat")).unwrap();
+    let session = stat.rsplit(") ").next().unwrap().split(' ').nth(3);
+    assert_eq!(session, Some(child.id().to_string().as_str()), "Ctrl-C is not for the executor");
     link.end();
     assert!(child.wait().unwrap().success());
 }
