@@ -2,7 +2,7 @@
 
 use phoenix_core::facts::{FileFact, LivePair, Observation, OwnCopy};
 use phoenix_core::manifest::Entry;
-use phoenix_core::reason::Trouble;
+use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::time::Timestamp;
 use phoenix_store::{EntryStore, Generation, LiveFile, LiveFiles};
 use phoenix_x509::{Chain, KeyPair};
@@ -21,11 +21,12 @@ impl Executor {
             Err(trouble) => (None, Some(trouble)),
         };
         let generation = store.current()?;
+        let pair = self.live_pair(entry, live.as_ref(), generation.as_ref(), target_trouble.as_ref(), now);
         Ok(Observation {
             at: now,
-            live: self.live_pair(entry, live.as_ref(), generation.as_ref(), target_trouble.as_ref(), now),
             target_trouble,
-            own: generation.and_then(|own| self.own_copy(entry, &own, now)),
+            own: generation.and_then(|own| self.own_copy(entry, &own, &pair, now)),
+            live: pair,
             ledger: store.ledger()?,
             delivery_digest: activate::delivery_digest(entry),
             command_digest: activate::command_digest(entry),
@@ -65,12 +66,17 @@ impl Executor {
         }
     }
 
-    fn own_copy(&self, entry: &Entry, own: &Generation, now: Timestamp) -> Option<OwnCopy> {
+    fn own_copy(&self, entry: &Entry, own: &Generation, live: &LivePair, now: Timestamp) -> Option<OwnCopy> {
+        let copy = own.own_copy(live.trusted);
+        if matches!(&live.cert, FileFact::Present { sha256, .. } if *sha256 == copy.cert_sha256) {
+            // The usual case: the same chain, judged already. Our copy, key included, stays on the disk.
+            return Some(copy);
+        }
         let chain = own.cert_pem().and_then(|pem| {
             Chain::from_pem(pem).map_err(|error| {
                 Trouble::new(
-                    phoenix_core::reason::Reason::Internal,
-                    format!("our own copy is damaged: {error}"),
+                    Reason::Internal,
+                    format!("our own copy of `{}` is damaged: {error}", entry.name),
                 )
             })
         });
@@ -78,7 +84,7 @@ impl Executor {
             Ok(chain) => Some(own.own_copy(self.trusted(entry, &chain, now))),
             Err(trouble) => {
                 // Worth nothing for healing, so there is none.
-                tracing::error!(name = %entry.name, "{trouble}");
+                tracing::error!("{trouble}");
                 None
             }
         }
@@ -128,6 +134,6 @@ pub(super) fn key_of(file: &LiveFile) -> Option<KeyPair> {
 pub(super) fn require_own(store: &EntryStore, entry: &Entry) -> Result<Generation, Trouble> {
     store.current()?.ok_or_else(|| {
         let message = format!("Nothing has been installed or adopted for `{}` yet.", entry.name);
-        Trouble::new(phoenix_core::reason::Reason::Missing, message)
+        Trouble::new(Reason::Missing, message)
     })
 }

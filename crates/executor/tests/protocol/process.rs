@@ -8,7 +8,10 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use phoenix_protocol::executor::{Operation, VERSION};
+use phoenix_executor::Source;
+use phoenix_protocol::executor::{Operation, Request, Response, VERSION};
+use phoenix_protocol::frame::{self, MAX_REQUEST, MAX_RESPONSE};
+use phoenix_testkit::patience;
 use serde_json::json;
 
 use crate::ca::Leaf;
@@ -117,6 +120,37 @@ fn a_socket_of_systemd_serves_one_daemon_after_another() {
         child.wait().unwrap();
         fs::remove_file(&path).unwrap();
     }
+}
+
+#[test]
+fn a_fifth_connection_is_refused_until_another_ends() {
+    let place = Place::new(&json!([]));
+    let path = place.path("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let options = place.options();
+    let runner = std::sync::Arc::new(phoenix_sandbox::Supervised::new(PROGRAM));
+    // Serves for ever, so it ends with the test's process.
+    std::thread::spawn(move || phoenix_executor::serve(&options, Source::Listener(listener), runner));
+    let connect = || Link::alone(UnixStream::connect(&path).unwrap());
+    let greets = |link: &mut Link| {
+        let id = link.send(Operation::Hello { version: VERSION });
+        let answer: Result<Response, _> = frame::read(link.stream(), MAX_RESPONSE);
+        answer.is_ok_and(|response| response.id == id)
+    };
+    let mut open: Vec<Link> = (0..4).map(|_| connect()).collect();
+    assert!(open.iter_mut().all(greets));
+    let mut fifth = connect();
+    let request = Request { id: 1, operation: Operation::Hello { version: VERSION } };
+    let refused = frame::write(fifth.stream(), &request, MAX_REQUEST).is_err()
+        || frame::read::<Response>(fifth.stream(), MAX_RESPONSE).is_err();
+    assert!(refused);
+    open.pop();
+    patience::until(|| {
+        let mut again = connect();
+        let sent = frame::write(again.stream(), &request, MAX_REQUEST);
+        (sent.is_ok() && frame::read::<Response>(again.stream(), MAX_RESPONSE).is_ok()).then_some(())
+    })
+    .unwrap();
 }
 
 #[test]
