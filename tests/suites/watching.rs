@@ -114,7 +114,7 @@ fn a_broken_manifest_never_replaces_a_good_one() -> Result<()> {
     };
     let status = bed.daemon.wait_until("seen as broken", stale)?;
     let error = status.daemon.manifest.error.unwrap_or_default();
-    ensure!(error.contains("certificate-manifest.json:2"), "the place is not told: {error}");
+    ensure!(error.contains("certificate-manifest.json:1:32"), "the place is not told: {error}");
     bed.daemon.restart()?;
     bed.daemon.wait_until("still kept after a restart", stale)?;
     fs::write(&bed.daemon.manifest, text_with(&bed, &["first", "mended"])?)?;
