@@ -25,7 +25,7 @@ mod tokens;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use phoenix_core::diagnostic::Diagnostics;
 use phoenix_core::name::{AbsolutePath, BadPath};
@@ -39,6 +39,8 @@ pub use server::{SocketError, Source};
 
 use authority::TrustedFile;
 use operations::Executor;
+use process::Endings;
+use server::Server;
 
 /// Why the executor cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -69,28 +71,40 @@ pub enum StartError {
 }
 
 /// Plays the executor's role in this process, which must have begun with
-/// [`phoenix_sandbox::supervisor_main_if_asked`] and has nothing else to do: file mode mask and limits are
-/// changed for good. Returns when the daemon is gone.
+/// [`phoenix_sandbox::supervisor_main_if_asked`], has no other threads yet and nothing else to do: file mode mask,
+/// limits and signals are changed for good. Returns when the daemon is gone; SIGTERM ends the process after the
+/// commit in progress, with success.
 pub fn run(options: &Options) -> Result<(), StartError> {
     process::harden()?;
+    let endings = Endings::hold_back()?;
+    let running = Arc::new(OnceLock::new());
+    end_when_asked(endings, Arc::clone(&running))?;
     let source = if options.stdin_socket {
         process::leave_terminal();
         Source::stdin()?
     } else {
         Source::systemd()?
     };
-    serve(options, source, Arc::new(Supervised::current()))
+    let server = Arc::new(start(options, Arc::new(Supervised::current()))?);
+    tell_systemd();
+    running.get_or_init(|| server).serve(source);
+    Ok(())
 }
 
 /// The executor on a given connection and with a given way to run commands; changes nothing of the process.
 pub fn serve(options: &Options, source: Source, runner: Arc<dyn Runner>) -> Result<(), StartError> {
+    start(options, runner)?.serve(source);
+    Ok(())
+}
+
+/// Everything up to the first request: whatever was interrupted is finished before anything else is done.
+fn start(options: &Options, runner: Arc<dyn Runner>) -> Result<Server, StartError> {
     let settings = settings(options)?;
     let state = settings.executor.state_dir.clone();
     let lock = StateLock::acquire(state.as_path(), || {
         tracing::warn!(%state, "another executor uses the state directory: waiting for its end");
     })?;
     let store = Store::open(lock, phoenix_store::Options::new(settings.executor.target_roots.clone()))?;
-    // Before anything else: what reads the files now must find a pair that belongs together.
     for recovered in store.recover() {
         let of = recovered.key_path.map_or_else(|| "an entry".to_owned(), |path| format!("`{path}`"));
         match recovered.outcome {
@@ -98,9 +112,22 @@ pub fn serve(options: &Options, source: Source, runner: Arc<dyn Runner>) -> Resu
             Err(trouble) => tracing::error!("an interrupted installation of {of} waits: {trouble}"),
         }
     }
-    let executor = Arc::new(Executor::new(settings, store, runner, Cancel::new()?));
-    tell_systemd();
-    server::serve(&executor, source);
+    Ok(Server::new(Executor::new(settings, store, runner, Cancel::new()?)))
+}
+
+/// A thread that ends the process when it is asked to, whatever the others do then.
+fn end_when_asked(endings: Endings, running: Arc<OnceLock<Arc<Server>>>) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name("endings".to_owned());
+    thread.spawn(move || match endings.wait() {
+        Ok(signal) => {
+            tracing::info!(signal, "ending");
+            if let Some(server) = running.get() {
+                server.end();
+            }
+            std::process::exit(0);
+        }
+        Err(error) => tracing::error!(%error, "requests to end cannot be received"),
+    })?;
     Ok(())
 }
 

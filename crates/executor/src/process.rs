@@ -2,6 +2,7 @@
 
 use std::io;
 
+use nix::sys::signal::{SigSet, Signal};
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
@@ -10,8 +11,32 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit};
 pub(crate) fn harden() -> io::Result<()> {
     rustix::process::umask(Mode::from_raw_mode(0o077));
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = rustix::process::setrlimit(Resource::Core, none) {
+        // A service's system call filter may forbid it; the line before prevents core files all the same.
+        tracing::debug!(%error, "the size limit of core files stays as it is");
+    }
     Ok(())
+}
+
+/// Requests to end the process, taken by one thread instead of killing it in the middle of something.
+pub(crate) struct Endings(SigSet);
+
+impl Endings {
+    /// Holds the signals back. To be called while there is only one thread: the others inherit it; child
+    /// processes do not.
+    pub(crate) fn hold_back() -> io::Result<Self> {
+        let mut signals = SigSet::empty();
+        signals.add(Signal::SIGTERM);
+        signals.add(Signal::SIGINT);
+        signals.thread_block()?;
+        Ok(Self(signals))
+    }
+
+    /// Waits for such a request and gives its name.
+    pub(crate) fn wait(&self) -> io::Result<&'static str> {
+        Ok(self.0.wait()?.as_str())
+    }
 }
 
 /// Leaves the terminal's session: Ctrl-C is for the daemon, which lets the executor finish what it does by closing

@@ -63,18 +63,33 @@ impl Lanes {
     }
 }
 
-/// Serves until the daemon is gone (socket pair) or for ever (listening socket).
-pub(crate) fn serve(executor: &Arc<Executor>, source: Source) {
-    let lanes = Lanes::new();
-    match source {
-        Source::Pair(stream) => {
-            connection::serve(Arc::clone(executor), lanes.clone(), stream);
-            // Nobody is left who could want the result of a command; what it did is found out by running it
-            // again. A commit is finished.
-            executor.end_commands();
-            lanes.close();
+/// The executor with its threads.
+pub(crate) struct Server {
+    executor: Arc<Executor>,
+    lanes: Lanes,
+}
+
+impl Server {
+    pub(crate) fn new(executor: Executor) -> Self {
+        Self { executor: Arc::new(executor), lanes: Lanes::new() }
+    }
+
+    /// Serves until the daemon is gone (socket pair) or for ever (listening socket).
+    pub(crate) fn serve(&self, source: Source) {
+        match source {
+            Source::Pair(stream) => {
+                connection::serve(Arc::clone(&self.executor), self.lanes.clone(), stream);
+                self.end();
+            }
+            Source::Listener(listener) => listen(&self.executor, &self.lanes, &listener),
         }
-        Source::Listener(listener) => listen(executor, &lanes, &listener),
+    }
+
+    /// Finishes the commit in progress, ends running commands and returns when nothing is being done any more. A
+    /// command that was ended counts as failed and is run again by the next executor.
+    pub(crate) fn end(&self) {
+        self.executor.end_commands();
+        self.lanes.close();
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use phoenix_core::reason::Reason;
 use phoenix_executor::Source;
 use phoenix_protocol::executor::{Operation, Request, Response, VERSION};
 use phoenix_protocol::frame::{self, MAX_REQUEST, MAX_RESPONSE};
@@ -192,4 +193,24 @@ fn a_crash_in_the_middle_of_commands_runs_them_again() {
     assert!(link.activate(&["web"]).unwrap()[0].ledger.activated.is_some());
     link.end();
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_request_to_end_ends_commands_and_is_a_success() {
+    let place = Place::new(&json!([]));
+    let command_line = [place.text("bin/hook"), place.text("log")];
+    place.manifest(&json!([place.web(&json!({"post_renewal_command": command_line}))]));
+    place.program("hook", "#!/bin/sh\necho $$ >\"$1.new\"; mv \"$1.new\" \"$1\"\nexec sleep 1000\n");
+    let (mut child, mut link) = spawn(command(&place));
+    link.issue(&place.ca, "web", &Leaf::good());
+    let entry = link.entry("web");
+    let id = link.send(Operation::Activate { entries: vec![entry] });
+    patience::until(|| place.path("log").exists().then_some(())).unwrap();
+    let hook = fs::read_to_string(place.path("log")).unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let answer = link.receive();
+    assert_eq!((answer.id, answer.result.unwrap_err().reason), (id, Reason::CommandKilled));
+    assert!(child.wait().unwrap().success());
+    assert!(!Path::new("/proc").join(hook.trim()).exists());
 }
