@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `test` | installs what the tests need, builds the programs, runs every test |
 //! | `peers` | builds the real step-ca servers, once |
+//! | `bench` | measures the release programs beside the bare rate of a real CA |
 //! | `deny` | checks dependencies against `.deny.toml`, fetching `cargo deny` if it is absent |
 
+mod bench;
 mod deny;
 mod packages;
 mod peers;
@@ -34,6 +36,12 @@ enum Task {
     },
     /// Build the real step-ca servers that the tests run against
     Peers,
+    /// Build with --release and measure against a real step-ca
+    Bench {
+        /// Measure only, with the programs that lie beside this one
+        #[arg(long, hide = true)]
+        measure: bool,
+    },
     /// Check dependencies: bans, licences, sources
     Deny,
 }
@@ -42,6 +50,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test { suite } => testing::run(suite.as_deref()),
         Task::Peers => peers::ensure(),
+        Task::Bench { measure: false } => bench::run(),
+        Task::Bench { measure: true } => bench::measure(),
         Task::Deny => deny::run(),
     };
     match result {

@@ -1,0 +1,53 @@
+//! `cargo xtask bench`: what the release programs take, beside what the CA itself gives.
+//!
+//! | module | duty |
+//! |---|---|
+//! | `load` | the bare rate of the CA: a client that does nothing but ask for certificates |
+//! | `runs` | the measurements |
+//! | `figures` | durations, memory, sizes, and the table |
+//!
+//! The first call builds everything with `--release` and starts itself again from there, so that the programs and
+//! the load generator are equally fast.
+
+mod figures;
+mod load;
+mod runs;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use phoenix_testkit::peers;
+
+use crate::shell::{self, command};
+use figures::Table;
+
+/// Programs that are measured.
+const PROGRAMS: [&str; 3] = ["phoenix-certd", "phoenix-executor", "phoenix-certctl"];
+
+/// Builds, then measures in the release build.
+pub(crate) fn run() -> Result<()> {
+    crate::peers::ensure()?;
+    let start = Instant::now();
+    let packages = PROGRAMS.iter().chain(&["xtask"]).flat_map(|name| ["--package", name]);
+    shell::run(&mut command("cargo", ["build", "--release", "--bins"].into_iter().chain(packages)))?;
+    eprintln!("xtask: built in {} s (all of it only after `cargo clean`)", start.elapsed().as_secs());
+    shell::run(&mut command(release_directory()?.join("xtask"), ["bench", "--measure"]))
+}
+
+/// Measures. The programs lie beside this one.
+pub(crate) fn measure() -> Result<()> {
+    let mut table = Table::default();
+    runs::few_entries(&mut table)?;
+    runs::many_entries(&mut table)?;
+    figures::build(&mut table, PROGRAMS)?;
+    println!("{table}");
+    Ok(())
+}
+
+/// Where a release build puts its programs: beside the directory of the build that is running.
+fn release_directory() -> Result<PathBuf> {
+    let me = std::env::current_exe().context("cannot find the running program")?;
+    let target = me.ancestors().nth(2).map_or_else(|| peers::tree().join("target"), PathBuf::from);
+    Ok(target.join("release"))
+}
