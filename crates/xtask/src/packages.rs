@@ -31,6 +31,7 @@ const FOR_TESTS: &[Package] = &[
         why: "stand-ins for pct and qm, set-up of the CA",
     },
     Package { name: "shellcheck", program: "/usr/bin/shellcheck", why: "checking the shell scripts" },
+    Package { name: "systemd", program: "/usr/bin/systemd-analyze", why: "checking the units" },
     Package { name: "util-linux", program: "/usr/bin/unshare", why: "guests that are directories" },
 ];
 

@@ -1,4 +1,4 @@
-//! Every shell script of the tree under shellcheck.
+//! Every shell script of the tree under shellcheck, and the tests that are shell scripts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,18 @@ use crate::shell::{command, run};
 
 const PLACES: [&str; 5] = [".ci", "config", "crates", "systemd", "tests"];
 
-/// Checks them all at once.
+/// Checks them all at once, then runs every `tests/*/verify.sh`.
 pub(crate) fn check() -> Result<()> {
     let mut scripts = Vec::new();
     for place in PLACES {
         collect(&peers::tree().join(place), &mut scripts);
     }
     scripts.sort();
-    run(command("shellcheck", ["--severity=warning"]).args(scripts))
+    run(command("shellcheck", ["--severity=warning"]).args(&scripts))?;
+    scripts
+        .iter()
+        .filter(|script| script.ends_with("verify.sh"))
+        .try_for_each(|script| run(&mut command("bash", [script])))
 }
 
 fn collect(directory: &Path, scripts: &mut Vec<PathBuf>) {
