@@ -90,7 +90,7 @@ fn condition(subject: &Subject<'_>, now: Timestamp) -> (CertificateState, Option
             Some(_) if seen.target_trouble.is_some() => {}
             Some(Reason::Expired) => return (C::Expired, failure.or(problem)),
             Some(Reason::Missing) => return (C::Missing, failure.or(problem)),
-            Some(_) => return (C::Invalid, problem),
+            Some(_) => return (C::Invalid, failure.or(problem)),
             None => {}
         }
     }

@@ -23,7 +23,7 @@ const ENTRIES: [(&str, &str, &str, &str, u32); 4] = [
 /// The entry whose command fails at first.
 const FAILING: &str = "nginx";
 /// How often it fails.
-const FAILURES: u32 = 3;
+const FAILURES: u32 = 2;
 
 /// Everything that the demonstration plays with.
 pub(crate) struct Scene {

@@ -279,7 +279,12 @@ fn failed(state: &mut State, stage: Stage, trouble: Trouble, now: Timestamp) {
             seen.and_then(|seen| seen.own.as_ref().map(|own| &own.leaf).or(seen.live.leaf.as_ref()))
                 .map(|leaf| leaf.not_after)
         }
-        Stage::Deliver | Stage::Activate | Stage::Verify => state.memory.in_use_until,
+        Stage::Deliver | Stage::Activate | Stage::Verify => {
+            // Where nothing was ever in use, the consumer waits: at least every five minutes.
+            let first = now.plus(crate::backoff::LONGEST_EXPIRED * 10);
+            let own = state.seen.as_ref().and_then(|seen| seen.own.as_ref());
+            state.memory.in_use_until.or(own.map(|own| own.leaf.not_after.min(first)))
+        }
     };
     state.memory.fail(stage, trouble, valid_until, now);
 }
