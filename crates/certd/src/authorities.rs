@@ -26,11 +26,15 @@ pub(crate) struct Authority {
     settings: IssuerSettings,
     roots: Option<String>,
     client: Option<Arc<dyn Issuer>>,
-    /// Why it cannot be used for want of something on our side, as the executor or we see it.
+    /// Why it cannot be used for want of something on our side, as the executor sees it.
     local: Option<Trouble>,
+    /// Why we cannot make a client for it.
+    unusable: Option<Trouble>,
     /// Why it cannot be reached.
     outage: Option<Outage>,
     answered: bool,
+    /// It was asked about its health since its client was made.
+    checked: bool,
     warnings: Vec<String>,
     health_warnings: Vec<String>,
     skew: Option<i64>,
@@ -91,7 +95,9 @@ impl Authorities {
                             Reason::IssuerNotReady,
                             "the executor has not yet said what it knows of this issuer",
                         )),
+                        unusable: None,
                         outage: None,
+                        checked: false,
                         answered: answered(&issuer.name),
                         warnings: Vec::new(),
                         health_warnings: Vec::new(),
@@ -199,6 +205,7 @@ impl Authorities {
     ) -> bool {
         let Some(authority) = self.0.get_mut(name) else { return false };
         authority.looking = false;
+        authority.checked = true;
         match result {
             Ok(health) => {
                 authority.health_warnings = health.warnings;
@@ -240,7 +247,8 @@ impl Authority {
     }
 
     fn trouble(&self) -> Option<&Trouble> {
-        self.local.as_ref().or(self.outage.as_ref().map(|outage| &outage.trouble))
+        let outage = self.outage.as_ref().map(|outage| &outage.trouble);
+        self.local.as_ref().or(self.unusable.as_ref()).or(outage)
     }
 
     fn next_look(&self, now: Timestamp) -> Timestamp {
@@ -256,10 +264,12 @@ impl Authority {
         self.roots.clone_from(&facts.roots);
         self.outage = None;
         self.client = None;
+        self.unusable = None;
+        self.checked = false;
         let Some(roots) = &self.roots else { return };
         match client(&self.settings, roots) {
             Ok(client) => self.client = Some(client),
-            Err(trouble) => self.local = Some(trouble),
+            Err(trouble) => self.unusable = Some(trouble),
         }
     }
 
@@ -274,7 +284,10 @@ impl Authority {
         {
             return Some(Look::Root { url: settings.url.clone(), fingerprint: fingerprint.clone() });
         }
-        self.outage.as_ref()?;
+        // A CA that is well is asked once too: its version may have known weaknesses.
+        if self.outage.is_none() && self.checked {
+            return None;
+        }
         self.client.clone().map(Look::Health)
     }
 }

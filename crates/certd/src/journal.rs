@@ -39,6 +39,10 @@ pub(crate) struct Journal {
     path: PathBuf,
     file: File,
     lines: usize,
+    /// Lines were written and may not be on the disk yet.
+    unsynced: bool,
+    /// The last line may be torn: nothing can be appended to it.
+    torn: bool,
     seed: u64,
     entries: BTreeMap<AbsolutePath, Memory>,
     answered: BTreeSet<IssuerName>,
@@ -69,7 +73,8 @@ impl Journal {
         }
         let seed = seed.unwrap_or_else(fresh_seed);
         let file = File::open("/dev/null")?;
-        let mut journal = Self { path, file, lines: 0, seed, entries, answered };
+        let mut journal =
+            Self { path, file, lines: 0, unsynced: false, torn: false, seed, entries, answered };
         journal.rewrite()?;
         Ok(journal)
     }
@@ -89,13 +94,13 @@ impl Journal {
         self.answered.contains(issuer)
     }
 
-    /// Remembers, durably when it returns.
+    /// Remembers, durably after the next [`Self::sync`].
     pub(crate) fn remember(&mut self, key_path: &AbsolutePath, memory: &Memory) -> io::Result<()> {
         self.entries.insert(key_path.clone(), memory.clone());
         self.append(&Line::Entry { key_path: key_path.clone(), memory: memory.clone() })
     }
 
-    /// Remembers that an issuer exists.
+    /// Remembers that an issuer exists, durably after the next [`Self::sync`].
     pub(crate) fn remember_answer(&mut self, issuer: &IssuerName) -> io::Result<()> {
         if self.answered.insert(issuer.clone()) {
             self.append(&Line::Answered { issuer: issuer.clone() })?;
@@ -104,14 +109,28 @@ impl Journal {
     }
 
     fn append(&mut self, line: &Line) -> io::Result<()> {
-        if self.lines > SLACK + 4 * (self.entries.len() + self.answered.len()) {
+        if self.torn || self.lines > SLACK + 4 * (self.entries.len() + self.answered.len()) {
             return self.rewrite();
         }
         let mut bytes = serde_json::to_vec(line)?;
         bytes.push(b'\n');
+        self.torn = true;
         self.file.write_all(&bytes)?;
+        self.torn = false;
         self.lines += 1;
-        self.file.sync_data()
+        self.unsynced = true;
+        Ok(())
+    }
+
+    /// Makes everything that was remembered durable, in one go for however many entries.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if self.torn {
+            return self.rewrite();
+        }
+        if std::mem::take(&mut self.unsynced) {
+            self.file.sync_data()?;
+        }
+        Ok(())
     }
 
     /// Writes everything that is alive to a new file and puts it in place of the old one.
@@ -136,6 +155,8 @@ impl Journal {
         File::open(dir)?.sync_all()?;
         self.file = OpenOptions::new().append(true).mode(0o600).open(&self.path)?;
         self.lines = lines.len();
+        self.unsynced = false;
+        self.torn = false;
         Ok(())
     }
 }

@@ -17,6 +17,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recv, recvmsg, sendmsg,
 };
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -59,6 +60,7 @@ async fn serve(mut launcher: Launcher, user: &User) -> Result<ExitCode> {
     let mut daemon = start_daemon(theirs, user)?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot wait for signals")?;
     let mut byte = [0];
     loop {
         tokio::select! {
@@ -70,6 +72,11 @@ async fn serve(mut launcher: Launcher, user: &User) -> Result<ExitCode> {
             // The daemon stops when this connection ends, and then its own end is waited for above.
             _ = terminate.recv() => requests.shutdown().await?,
             _ = interrupt.recv() => requests.shutdown().await?,
+            _ = hangup.recv() => {
+                if let Some(pid) = daemon.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+                    let _ = kill_process(pid, Signal::HUP);
+                }
+            }
             asked = requests.read(&mut byte) => match asked {
                 Ok(1) => answer(&mut launcher, &requests).await?,
                 Ok(_) | Err(_) => {

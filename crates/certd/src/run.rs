@@ -119,7 +119,7 @@ async fn serve(settings: Settings, sweep: Schedule, access: Access, journal: Jou
         }
     });
     tasks.spawn(watch::watch(settings.manifest.as_path().to_path_buf(), messages.clone(), stop.clone()));
-    tasks.spawn(service::feed_watchdog(stop.clone()));
+    tasks.spawn(service::feed_watchdog(messages.clone(), stop.clone()));
     tasks.spawn(control::serve(listener, messages.clone(), stop.clone()));
     let socket = settings.control_socket.clone();
     let engine = Engine::new(settings, sweep, executor, journal, messages.clone());

@@ -4,12 +4,14 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::engine::Message;
 use crate::options::LogForm;
 
 /// Starts logging. Without a wish: the journal's protocol when stderr is connected to the journal.
@@ -42,14 +44,22 @@ pub(crate) fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Feeds the watchdog, if there is one, for as long as the runtime makes progress.
-pub(crate) async fn feed_watchdog(stop: CancellationToken) {
+/// Feeds the watchdog, if there is one, for as long as the engine makes progress.
+pub(crate) async fn feed_watchdog(messages: mpsc::Sender<Message>, stop: CancellationToken) {
     let Some(limit) = sd_notify::watchdog_enabled() else { return };
     let mut meals = tokio::time::interval((limit / 2).max(Duration::from_millis(100)));
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = meals.tick() => tell(&[NotifyState::Watchdog]),
+            _ = meals.tick() => {}
+        }
+        let (reply, answer) = oneshot::channel();
+        let asked = messages.send(Message::Ping(reply)).await;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            alive = answer => if asked.is_ok() && alive.is_ok() {
+                tell(&[NotifyState::Watchdog]);
+            }
         }
     }
 }

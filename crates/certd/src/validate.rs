@@ -26,5 +26,5 @@ pub(crate) fn validate(options: &Options) -> Result<ExitCode> {
             manifest.entries.len()
         );
     }
-    Ok(if parsed.manifest.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if parsed.diagnostics.has_errors() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -7,7 +7,7 @@ mod peer;
 mod routes;
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -29,6 +29,9 @@ pub(crate) async fn listen(path: &Path) -> Result<UnixListener> {
         Ok(_) => bail!("another daemon answers on {}", path.display()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(_) => {
+            if !std::fs::symlink_metadata(path).is_ok_and(|facts| facts.file_type().is_socket()) {
+                bail!("{} is not a socket; move it away or choose another control_socket", path.display());
+            }
             std::fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?;
         }
     }

@@ -32,6 +32,8 @@ use entries::Entries;
 pub(crate) use manifest::Fetched;
 use orders::Orders;
 
+/// Messages that are taken in before what was decided is carried out.
+const BATCH: usize = 256;
 /// How long a first report waits for the first look at every entry.
 const FIRST_LOOK: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -52,6 +54,8 @@ pub(crate) enum Message {
         /// What issuers did meanwhile.
         news: Vec<IssuerNews>,
     },
+    /// Someone wants to know whether the engine makes progress.
+    Ping(oneshot::Sender<()>),
     /// A look at an issuer ended.
     Looked {
         /// At which.
@@ -87,6 +91,8 @@ pub(crate) struct Engine {
     /// Reports and orders that came before the first look.
     early: Vec<Message>,
     early_until: Timestamp,
+    /// Work that was decided and waits for the journal to be durable.
+    decided: Vec<(AbsolutePath, Action)>,
     fetching: bool,
     fetch_again: bool,
     next_poll: Timestamp,
@@ -121,6 +127,7 @@ impl Engine {
             manifest: None,
             invalid: Vec::new(),
             early: Vec::new(),
+            decided: Vec::new(),
             fetching: false,
             fetch_again: false,
             messages,
@@ -146,6 +153,24 @@ impl Engine {
                     Err(error) => return error!("the timer failed: {error}"),
                 },
             }
+            // Whatever came meanwhile is taken in too, so that one write makes all of it durable.
+            for _ in 0..BATCH {
+                match inbox.try_recv() {
+                    Ok(message) => self.take(message),
+                    Err(_) => break,
+                }
+            }
+            self.act();
+        }
+    }
+
+    /// Makes durable what was decided, then sets it going.
+    fn act(&mut self) {
+        if let Err(error) = self.journal.sync() {
+            error!("cannot write the journal: {error}. A restart forgets recent failures and orders");
+        }
+        for (key, action) in std::mem::take(&mut self.decided) {
+            self.start(&key, action);
         }
     }
 
@@ -185,6 +210,9 @@ impl Engine {
                 }
             }
             Message::Trusted(facts) => self.informed(&facts),
+            Message::Ping(reply) => {
+                let _ = reply.send(());
+            }
             message if self.is_early() => self.early.push(message),
             Message::Status(reply) => {
                 let _ = reply.send(self.status());
@@ -240,6 +268,9 @@ impl Engine {
     /// Tells an entry what happened and carries out what is decided.
     fn send(&mut self, key: &AbsolutePath, event: Event) {
         let at = now();
+        if event.is_overtaken() {
+            self.fetch(true);
+        }
         let Some(tracked) = self.entries.get_mut(key) else { return };
         let availability = self.authorities.availability(&tracked.entry, at);
         let context = Context { entry: &tracked.entry, jitter: tracked.jitter, availability: &availability };
@@ -249,7 +280,7 @@ impl Engine {
             match action {
                 Action::Remember => self.remember(key),
                 Action::WakeAt(wake) => self.entries.set_wake(key, wake),
-                action => self.start(key, action),
+                action => self.decided.push((key.clone(), action)),
             }
         }
         self.entries.note_look(key);
@@ -366,7 +397,7 @@ impl Engine {
                 version: Some(env!("CARGO_PKG_VERSION").into()),
                 manifest,
                 issuers: self.authorities.report(),
-                warnings: self.authorities.warnings(),
+                warnings: self.warnings(),
             },
             certificates: self
                 .entries
@@ -384,6 +415,15 @@ impl Engine {
                 .chain(self.invalid.iter().map(|entry| report::invalid(entry, at)))
                 .collect(),
         }
+    }
+
+    /// Warnings that belong to no single certificate.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.authorities.warnings();
+        if let Some(listen) = self.settings.metrics {
+            warnings.push(format!("[metrics] listen = \"{listen}\": this version serves no metrics"));
+        }
+        warnings
     }
 
     /// Fetches the manifest, now or as soon as the fetch under way is over.

@@ -218,7 +218,7 @@ fn need(context: &Context<'_>, seen: &Observation, memory: &Memory, now: Timesta
     if let Some(problem) = rules::first(&[USABLE, FITTING], &own_pair) {
         return Need::Issue(live_problem.unwrap_or(problem));
     }
-    if live_usable && memory.foreign_writes >= FOREIGN_WRITES {
+    if live_usable && seen.ledger.foreign_writes >= FOREIGN_WRITES {
         return match rules::first(&[TIMELY], &live) {
             Some(due) => Need::Issue(due),
             None => Need::Yield(Trouble::new(
@@ -227,7 +227,7 @@ fn need(context: &Context<'_>, seen: &Observation, memory: &Memory, now: Timesta
                     "{} was replaced from outside {} times with an older certificate; it is left alone now. \
                      Find the other writer (an old cron job, a restored backup, a synchronisation), stop it, \
                      then run `phoenix-certctl renew --name {}`",
-                    entry.cert_path, memory.foreign_writes, entry.name
+                    entry.cert_path, seen.ledger.foreign_writes, entry.name
                 ),
             )),
         };

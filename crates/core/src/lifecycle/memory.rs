@@ -101,9 +101,6 @@ pub struct Memory {
     /// When certificates were issued without an operator's request, newest last.
     #[serde(default)]
     pub issued: Vec<Timestamp>,
-    /// How often in a row a usable pair from another writer was replaced by our copy.
-    #[serde(default)]
-    pub foreign_writes: u32,
     /// Expiry of the certificate that went all the way last: what consumers use until the next one has.
     #[serde(default)]
     pub in_use_until: Option<Timestamp>,

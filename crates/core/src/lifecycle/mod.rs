@@ -17,7 +17,7 @@ pub use memory::{Failure, Hold, Memory, Order, Reach, Stage};
 use crate::facts::Observation;
 use crate::name::IssuerName;
 use crate::reason::{Reason, RetryClass, Trouble};
-use crate::rules::{FITTING, Finding, Pair, USABLE, first};
+use crate::rules::Finding;
 use crate::time::Timestamp;
 
 /// Where an entry stands. Only `memory` is kept across restarts.
@@ -29,6 +29,8 @@ pub struct State {
     pub seen: Option<Observation>,
     /// Why the present work was begun.
     pub finding: Option<Finding>,
+    /// How far it has come, as seen since the last order.
+    pub reached: Option<Reach>,
     /// What is remembered.
     pub memory: Memory,
 }
@@ -133,22 +135,27 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
             look(&mut state, &mut actions);
         }
         Event::IssuerBack => {
-            if state.memory.failures.get(&Stage::Issue).is_some_and(|failure| is_outage(&failure.trouble)) {
-                state.memory.overcome(Stage::Issue);
+            // Whatever the issuer was blamed for is tried again: what waits for it has no timer of its own.
+            if state.memory.failures.remove(&Stage::Issue).is_some() {
                 look(&mut state, &mut actions);
             }
         }
         Event::Ordered(request) => {
             accept(&mut state.memory, &request, now);
+            state.reached = None;
             look(&mut state, &mut actions);
         }
         completion => {
             let again = matches!(state.phase, Phase::Working { again: true, .. });
+            let overtaken = completion.is_overtaken();
             state.phase = Phase::Idle;
             let install = absorb(&mut state, context, completion, now);
             if let Some(offer) = install {
                 state.phase = Phase::Working { work: Work::Install, again };
                 actions.push(Action::Install(offer));
+            } else if overtaken {
+                // The edges fetch the manifest; until they have, the same work would be overtaken again.
+                rest(&mut state, Some(now.plus(crate::backoff::SHORTEST)), &mut actions);
             } else if again {
                 look(&mut state, &mut actions);
             } else {
@@ -162,12 +169,22 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
     (state, actions)
 }
 
-/// Failures that belong to the issuer, not to the entry: over as soon as the issuer answers.
-fn is_outage(trouble: &Trouble) -> bool {
-    matches!(
-        trouble.reason,
-        Reason::IssuerNotReady | Reason::CaUnreachable | Reason::WrongRoot | Reason::TrustChanged
-    )
+impl Event {
+    /// Some work was refused because the manifest moved on between decision and deed: no failure, but a reason
+    /// to fetch the manifest.
+    pub fn is_overtaken(&self) -> bool {
+        let trouble = match self {
+            Self::Look | Self::Rewritten | Self::IssuerBack | Self::Ordered(_) => None,
+            Self::Issued(result) => result.as_ref().err().map(|(_, trouble)| trouble),
+            Self::Installed(result) => result.as_ref().err(),
+            Self::Observed(result)
+            | Self::Adopted(result)
+            | Self::Restored(result)
+            | Self::Delivered(result)
+            | Self::Activated(result) => result.as_ref().err(),
+        };
+        trouble.is_some_and(|trouble| matches!(trouble.reason, Reason::Stale | Reason::UnknownEntry))
+    }
 }
 
 fn look(state: &mut State, actions: &mut Vec<Action>) {
@@ -192,9 +209,6 @@ fn accept(memory: &mut Memory, request: &Request, now: Timestamp) {
     memory.reactivate |= request.redeploy;
     memory.hold = None;
     memory.failures.clear();
-    if request.urgent {
-        memory.foreign_writes = 0;
-    }
 }
 
 /// Takes in the end of some work. Returns what is to be installed, if that comes next whatever the facts say.
@@ -213,12 +227,7 @@ fn absorb(state: &mut State, context: &Context<'_>, event: Event, now: Timestamp
         }
         Event::Observed(Ok(seen)) => succeeded(state, Work::Observe, seen),
         Event::Adopted(Ok(seen)) => succeeded(state, Work::Adopt, seen),
-        Event::Restored(Ok(seen)) => {
-            if was_foreign_pair(state, context, now) {
-                state.memory.foreign_writes += 1;
-            }
-            succeeded(state, Work::Restore, seen);
-        }
+        Event::Restored(Ok(seen)) => succeeded(state, Work::Restore, seen),
         Event::Delivered(Ok(seen)) => {
             state.memory.redeliver = false;
             succeeded(state, Work::Deliver, seen);
@@ -264,13 +273,8 @@ fn forget_target_trouble(memory: &mut Memory) {
     }
 }
 
-/// The manifest moved on between decision and deed: not a failure, the edges are already fetching it.
-fn is_overtaken(trouble: &Trouble) -> bool {
-    matches!(trouble.reason, Reason::Stale)
-}
-
 fn failed(state: &mut State, stage: Stage, trouble: Trouble, now: Timestamp) {
-    if is_overtaken(&trouble) {
+    if matches!(trouble.reason, Reason::Stale | Reason::UnknownEntry) {
         return;
     }
     let valid_until = match stage {
@@ -301,17 +305,9 @@ fn note_issuance(state: &mut State, context: &Context<'_>, seen: &Observation, n
     // A scheduled renewal ends an old hold; an order sets its own when it is fulfilled.
     memory.hold = None;
     memory.reissue = false;
-    memory.foreign_writes = 0;
     if context.entry.command.is_none() {
         memory.reactivate = false;
     }
-}
-
-fn was_foreign_pair(state: &State, context: &Context<'_>, now: Timestamp) -> bool {
-    state.seen.as_ref().is_some_and(|seen| {
-        let live = Pair::live(context.entry, &seen.live, None, now);
-        seen.own.as_ref().is_some_and(|own| !is_own(seen, own)) && first(&[USABLE, FITTING], &live).is_none()
-    })
 }
 
 /// Decides on the newest facts and sets the next work going.
@@ -323,7 +319,7 @@ fn proceed(state: &mut State, context: &Context<'_>, actions: &mut Vec<Action>, 
         let until = failure.next_attempt_at;
         return rest(state, Some(until), actions);
     }
-    settle(&mut state.memory, context, seen);
+    state.reached = settle(&mut state.memory, context, seen);
     match decide(context, seen, &state.memory, now) {
         Decision::Rest(until) => {
             let until = until.map(|at| at.max(now.plus(crate::backoff::SHORTEST)));
@@ -368,24 +364,24 @@ fn stuck(memory: &mut Memory, stage: Stage, trouble: Trouble, next: Timestamp, n
     memory.failures.insert(stage, failure);
 }
 
-/// Closes an order that is fulfilled and notes what consumers use now.
-fn settle(memory: &mut Memory, context: &Context<'_>, seen: &Observation) {
+/// Closes an order that is fulfilled and notes what consumers use now. Returns how far the entry has come.
+fn settle(memory: &mut Memory, context: &Context<'_>, seen: &Observation) -> Option<Reach> {
     let standing = standing(context.entry, seen, memory);
-    let Some(own) = &seen.own else { return };
-    if standing.reached(Reach::Verified) {
+    let own = seen.own.as_ref()?;
+    let by_command = delivered_by_command(context.entry);
+    let reached = [Reach::Verified, Reach::Activated, Reach::Delivered, Reach::Written]
+        .into_iter()
+        .find(|reach| standing.reached(*reach))
+        // Copies for the command go with the command: up to there nothing is to be delivered.
+        .map(|reach| if by_command { reach.max(Reach::Delivered) } else { reach });
+    if reached == Some(Reach::Verified) {
         memory.in_use_until = Some(own.leaf.not_after);
     }
-    let Some(order) = &memory.order else { return };
-    let reach = if delivered_by_command(context.entry) && order.reach == Reach::Delivered {
-        Reach::Written
-    } else {
-        order.reach
-    };
-    if standing.reached(reach) {
-        memory.hold = (reach < Reach::Verified && !standing.reached(Reach::Verified))
-            .then(|| Hold { fingerprint: own.leaf.fingerprint.clone(), reach });
-        memory.order = None;
+    if let Some(order) = memory.order.take_if(|order| Some(order.reach) <= reached) {
+        memory.hold = (order.reach < Reach::Verified && reached < Some(Reach::Verified))
+            .then(|| Hold { fingerprint: own.leaf.fingerprint.clone(), reach: order.reach });
     }
+    reached
 }
 
 fn rest(state: &mut State, until: Option<Timestamp>, actions: &mut Vec<Action>) {

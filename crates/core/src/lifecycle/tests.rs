@@ -196,7 +196,6 @@ fn a_deleted_file_is_put_back_without_asking_the_ca() {
     let deployed = bench.deployed(&leaf);
     let renewal = schedule_of(&bench, &leaf);
     assert_eq!(bench.send(Event::Restored(Ok(deployed))), [Action::WakeAt(Some(renewal))]);
-    assert_eq!(bench.state.memory.foreign_writes, 0);
 }
 
 #[test]
@@ -206,12 +205,14 @@ fn an_older_pair_from_outside_is_replaced_three_times_and_then_left_alone() {
     let older = samples::leaf(&bench.entry, NOW.minus(DAY / 2), NOW.plus(DAY / 2));
     let mut foreign = bench.deployed(&leaf);
     foreign.live = samples::live(&older);
-    for _ in 0..FOREIGN_WRITES {
+    for count in 0..FOREIGN_WRITES {
+        foreign.ledger.foreign_writes = count;
         bench.send(Event::Look);
         assert_eq!(bench.send(Event::Observed(Ok(foreign.clone()))), [Action::Restore]);
         let deployed = bench.deployed(&leaf);
         bench.send(Event::Restored(Ok(deployed)));
     }
+    foreign.ledger.foreign_writes = FOREIGN_WRITES;
     bench.send(Event::Look);
     let actions = bench.send(Event::Observed(Ok(foreign)));
     assert!(matches!(actions[..], [Action::WakeAt(Some(_))]), "{actions:?}");
@@ -387,9 +388,46 @@ fn a_paused_entry_rests() {
 }
 
 #[test]
-fn a_stale_answer_is_no_failure() {
+fn work_that_the_manifest_overtook_is_no_failure_and_not_begun_again_at_once() {
     let mut bench = Bench::new();
+    let leaf = bench.leaf();
+    let written = bench.written(&leaf);
     bench.send(Event::Look);
-    bench.send(Event::Observed(Err(Trouble::new(Reason::Stale, "changed"))));
+    assert_eq!(bench.send(Event::Observed(Ok(written))), [Action::Activate]);
+    let stale = Event::Activated(Err(Trouble::new(Reason::Stale, "changed")));
+    assert!(stale.is_overtaken());
+    assert_eq!(bench.send(stale), [Action::WakeAt(Some(NOW.plus(Duration::from_secs(1))))]);
     assert!(bench.state.memory.failures.is_empty());
+}
+
+#[test]
+fn a_nearer_order_is_fulfilled_while_a_farther_one_goes_on() {
+    let mut bench = Bench::new();
+    let leaf = bench.leaf();
+    let written = bench.written(&leaf);
+    bench.send(Event::Look);
+    bench.send(Event::Observed(Ok(written.clone())));
+    bench.send(Event::Activated(Err(command_failed())));
+    let sync = |reach| Event::Ordered(Request { reissue: false, redeploy: false, urgent: false, reach });
+    bench.send(sync(Reach::Verified));
+    bench.send(Event::Observed(Ok(written.clone())));
+    bench.send(Event::Activated(Err(command_failed())));
+    bench.send(sync(Reach::Written));
+    assert_eq!(bench.state.reached, None);
+    bench.send(Event::Observed(Ok(written)));
+    assert_eq!(bench.state.reached, Some(Reach::Delivered));
+    assert_eq!(bench.state.memory.order.as_ref().unwrap().reach, Reach::Verified);
+}
+
+#[test]
+fn an_entry_that_waits_for_an_issuer_is_woken_whatever_the_issuer_was_blamed_for() {
+    for reason in [Reason::CaError, Reason::CaAnswer, Reason::WrongRoot, Reason::IssuerNotReady] {
+        let mut bench = Bench::new();
+        let trouble = Trouble::new(reason, "bad gateway");
+        bench.availability = Availability::Unavailable { trouble, next_look: NOW };
+        bench.send(Event::Look);
+        let blank = samples::blank(&bench.entry, NOW);
+        assert_eq!(bench.send(Event::Observed(Ok(blank))), [Action::WakeAt(None)]);
+        assert_eq!(bench.send(Event::IssuerBack), [Action::Observe]);
+    }
 }
