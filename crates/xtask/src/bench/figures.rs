@@ -58,6 +58,17 @@ pub(super) fn memory(pid: u32) -> Result<String> {
     Ok(format!("{:.1} MiB, {:.1} MiB of it anonymous", mebibytes("VmRSS")?, mebibytes("RssAnon")?))
 }
 
+/// Processor time that a process and its ended children have used.
+pub(super) fn processor_time(pid: u32) -> Result<Duration> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    // proc(5): the short name may hold anything; utime, stime, cutime, cstime are fields 14 to 17.
+    let fields = text.rsplit_once(')').with_context(|| format!("{path} is odd"))?.1.split_ascii_whitespace();
+    let ticks: Vec<u64> = fields.skip(11).take(4).map(str::parse).collect::<Result<_, _>>()?;
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    Ok(Duration::from_secs(ticks.iter().sum()) / u32::try_from(per_second)?)
+}
+
 /// What was built from how much.
 pub(super) fn build<const N: usize>(table: &mut Table, programs: [&str; N]) -> Result<()> {
     let lock = peers::tree().join("Cargo.lock");
@@ -89,6 +100,14 @@ mod tests {
         let mut table = Table::default();
         table.add("speed", "much");
         assert_eq!(table.to_string(), "| measured | value |\n|---|---|\n| speed | much |\n");
+    }
+
+    #[test]
+    fn processor_time_of_a_process_is_read_and_never_falls() -> Result<()> {
+        let me = std::process::id();
+        let before = processor_time(me)?;
+        assert!(processor_time(me)? >= before);
+        Ok(())
     }
 
     #[test]

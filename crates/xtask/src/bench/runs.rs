@@ -13,7 +13,7 @@ use phoenix_testkit::scratch::Scratch;
 use phoenix_testkit::stepca::{Options, StepCa};
 use serde_json::{Value, json};
 
-use super::figures::{Table, memory, milliseconds, percentile, rate};
+use super::figures::{Table, memory, milliseconds, percentile, processor_time, rate};
 use super::load::Load;
 
 const COMMAND: &str = "/bin/true";
@@ -31,10 +31,10 @@ fn start_ca(scratch: &Scratch) -> Result<StepCa> {
     StepCa::start_in(&scratch.join("ca"), StepCaVersion::V0_30_2, &Options::default())
 }
 
-fn entries(scratch: &Scratch, count: usize) -> Vec<Value> {
+fn entries(scratch: &Scratch, count: usize, command: Option<&str>) -> Vec<Value> {
     let entry = |number| {
         let mut entry = manifest::entry(scratch, &format!("entry-{number}"));
-        entry["post_renewal_command"] = json!([COMMAND]);
+        entry["post_renewal_command"] = json!(command.map(|command| [command]));
         entry
     };
     (0..count).map(entry).collect()
@@ -45,7 +45,7 @@ fn start_daemon(scratch: &Scratch, ca: &StepCa, count: usize) -> Result<Daemon> 
         .step_ca(ca)
         .programs([PathBuf::from(COMMAND)])
         .lines(&format!("\n[renewal]\nconcurrency = {CONCURRENCY}\n"))
-        .start(&entries(scratch, count))
+        .start(&entries(scratch, count, Some(COMMAND)))
 }
 
 /// Runs `phoenix-certctl` and returns how long it took; it has to succeed.
@@ -94,10 +94,17 @@ pub(super) fn many_entries(table: &mut Table) -> Result<()> {
     let mut alone = rounds()?;
     let start = Instant::now();
     let daemon = start_daemon(&scratch, &ca, MANY)?;
-    certctl(&daemon, ["sync", "--timeout", "120s"])?;
+    sync(&daemon)?;
     let first = start.elapsed();
     daemon.wait_all_ok(MANY)?;
-    let again = certctl(&daemon, ["renew", "--all", "--timeout", "120s"])?;
+    let pids = [("phoenix-certd", daemon.pid()?), ("phoenix-executor and commands", daemon.executor_pid()?)];
+    let used = |(_, pid): &(_, u32)| processor_time(*pid);
+    let before = pids.iter().map(used).collect::<Result<Vec<_>>>()?;
+    let again = renew_all(&daemon)?;
+    let after = pids.iter().map(used).collect::<Result<Vec<_>>>()?;
+    daemon.replace_manifest(&entries(&scratch, MANY, None))?;
+    sync(&daemon)?;
+    let quiet = renew_all(&daemon)?;
     drop(daemon);
     alone.extend(rounds()?);
 
@@ -113,6 +120,19 @@ pub(super) fn many_entries(table: &mut Table) -> Result<()> {
         format!("{:.1} s, {bare_rate:.0} per second", bare.as_secs_f64()),
     );
     table.add(format!("{MANY} entries from empty until written and activated, start included"), show(first));
-    table.add(format!("{MANY} entries, `renew --all` to exit"), show(again));
+    table.add(format!("{MANY} entries, `renew --all` to exit, command {COMMAND}"), show(again));
+    table.add(format!("{MANY} entries, `renew --all` to exit, no command"), show(quiet));
+    for (((process, _), before), after) in pids.iter().zip(before).zip(after) {
+        let each = after.saturating_sub(before).as_secs_f64() * 1000.0 / MANY as f64;
+        table.add(format!("processor time of {process} for one renewal of many"), format!("{each:.1} ms"));
+    }
     Ok(())
+}
+
+fn sync(daemon: &Daemon) -> Result<Duration> {
+    certctl(daemon, ["sync", "--timeout", "120s"])
+}
+
+fn renew_all(daemon: &Daemon) -> Result<Duration> {
+    certctl(daemon, ["renew", "--all", "--timeout", "120s"])
 }
