@@ -39,11 +39,24 @@ pub enum Command {
     Validate(ValidateArgs),
     /// Show a certificate chain in words.
     Inspect(InspectArgs),
+    /// Accept a changed root certificate of an issuer. Run as root.
+    Trust(TrustArgs),
     /// Print a completion script.
     Completions {
         /// Shell to complete for.
         shell: Shell,
     },
+}
+
+/// `trust`
+#[derive(Debug, Args)]
+pub struct TrustArgs {
+    /// SHA-256 fingerprint of a root that an issuer's root file holds now.
+    #[arg(long, required = true, value_name = "FINGERPRINT")]
+    pub accept: Vec<String>,
+    /// The executor's state directory, where it is not the configured one.
+    #[arg(long, value_name = "DIR")]
+    pub executor_state: Option<PathBuf>,
 }
 
 /// `status`

@@ -30,6 +30,7 @@ pub mod span;
 pub mod status;
 pub mod suggest;
 pub mod table;
+pub mod trust;
 pub mod validate;
 
 use clap::CommandFactory;
@@ -87,6 +88,7 @@ fn carry_out(cli: Cli) -> Result<Exit, Failure> {
         Command::Sync(args) => runtime.block_on(request::sync(&session, &args, &mut out)),
         Command::Validate(args) => validate::run(session, &args, &mut out),
         Command::Inspect(args) => runtime.block_on(inspect::run(&session, &args, &mut out)),
+        Command::Trust(args) => trust::run(&session, &args, &mut out),
         Command::Completions { shell } => completions(shell, &mut out),
     }
 }

@@ -67,7 +67,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
 async fn play(arguments: &Arguments) -> Result<bool> {
     let scene = Scene::build(arguments.limit).await?;
     let mut screen = Screen::new();
-    screen.opening(&scene);
+    Screen::opening(&scene);
     let mut daemon = Daemon::start(&scene)?;
     let mut verdict = Verdict::default();
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
@@ -97,7 +97,7 @@ async fn play(arguments: &Arguments) -> Result<bool> {
     }
     daemon.stop().await?;
     scene.stop_ca().await;
-    screen.closing(&verdict, &scene.commands_run());
+    Screen::closing(&verdict, &scene.commands_run());
     let good = verdict.everything_renewed();
     if !good && arguments.limit.is_some() {
         eprintln!("the daemon's log:\n{}", scene.log());

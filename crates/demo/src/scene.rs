@@ -1,6 +1,7 @@
 //! The scratch directory: CA, configuration, manifest and the commands' own record.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -104,10 +105,11 @@ impl Scene {
         let mut script = format!("echo run >> {}", record.display());
         if *name == FAILING {
             // The first runs fail, as a service does whose configuration is being repaired.
-            script.push_str(&format!(
+            let _ = write!(
+                script,
                 "; if [ $(wc -l < {}) -le {FAILURES} ]; then echo 'nginx: configuration test failed' >&2; exit 1; fi",
                 record.display()
-            ));
+            );
         }
         let lifetime = self.lifetimes.get(*name).map_or(60, Duration::as_secs);
         json!({

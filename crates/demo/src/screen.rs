@@ -24,7 +24,7 @@ impl Screen {
     }
 
     /// What is going to be seen.
-    pub(crate) fn opening(&self, scene: &Scene) {
+    pub(crate) fn opening(scene: &Scene) {
         println!(
             "phoenix-certd on an embedded CA at {} in {}\nThe command of nginx fails at first and is retried. \
              Ctrl-C ends and cleans up.\n",
@@ -58,7 +58,7 @@ impl Screen {
     }
 
     /// What was seen.
-    pub(crate) fn closing(&self, verdict: &Verdict, commands: &BTreeMap<String, usize>) {
+    pub(crate) fn closing(verdict: &Verdict, commands: &BTreeMap<String, usize>) {
         println!();
         for (name, runs) in commands {
             println!("{name}: {} certificates in use, {runs} runs of the command", verdict.seen(name));

@@ -122,8 +122,8 @@ impl Anchors {
         }
     }
 
-    /// Takes over a root from the daemon: by configured fingerprint, or because it is what the changed root file
-    /// now holds and an operator accepted it.
+    /// Takes over a root that the daemon fetched by its configured fingerprint. A root that comes from a file is
+    /// none of the daemon's business.
     pub(crate) fn trust(&self, name: &IssuerName, pem: &str) -> Result<(), Trouble> {
         let issuer = self.settings(name)?;
         let offered = Roots::from_pem(pem).map_err(|error| {
@@ -140,13 +140,22 @@ impl Anchors {
                 }
             }
             TrustAnchor::File(path) => {
-                let present = read_roots(name, path)?;
-                if set(&present) != prints {
-                    return Err(wrong_fingerprint(name, &list(&set(&present)), &prints));
-                }
+                let message =
+                    format!("The root of issuer `{name}` comes from `{path}`, not from the daemon.");
+                return Err(Trouble::new(Reason::BadRequest, message));
             }
         }
         self.pins.store(name, &offered)
+    }
+
+    /// Pins what the changed root file holds now, if an operator accepted all that is new in it.
+    fn accept(&self, issuer: &IssuerSettings, pinned: &Roots, found: &Roots) -> Result<bool, Trouble> {
+        let (old, new) = (set(pinned), set(found));
+        if !self.pins.are_accepted(new.difference(&old))? {
+            return Ok(false);
+        }
+        self.pins.store(&issuer.name, found)?;
+        Ok(true)
     }
 
     fn look_at_file(
@@ -162,10 +171,14 @@ impl Anchors {
                 Err(trouble) => (None, Some(trouble)),
             },
             (Ok(found), Some(pinned)) if set(&found) == set(&pinned) => (Some(pinned), None),
-            (Ok(found), Some(pinned)) => {
-                let trouble = changed(&issuer.name, path, &pinned, &found);
-                (Some(pinned), Some(trouble))
-            }
+            (Ok(found), Some(pinned)) => match self.accept(issuer, &pinned, &found) {
+                Ok(true) => (Some(Arc::new(found)), None),
+                Ok(false) => {
+                    let trouble = changed(&issuer.name, path, &pinned, &found);
+                    (Some(pinned), Some(trouble))
+                }
+                Err(trouble) => (Some(pinned), Some(trouble)),
+            },
             (Err(trouble), None) => (None, Some(trouble)),
             (Err(trouble), Some(pinned)) => {
                 // What is pinned is all that is needed; the file is only watched for a change.

@@ -1,4 +1,5 @@
-//! The pinned roots: `issuers/NAME/roots.pem` in the state directory.
+//! The pinned roots: `issuers/NAME/roots.pem` in the state directory, and what an operator accepted in their
+//! place: one file for each fingerprint in `accepted-roots/`. Only root and the executor itself can write there.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use phoenix_x509::Roots;
 
 const DIRECTORY: &str = "issuers";
 const FILE: &str = "roots.pem";
+const ACCEPTED: &str = "accepted-roots";
 
 /// Pinned roots, read once.
 pub(super) struct Pins {
@@ -43,6 +45,16 @@ impl Pins {
         let roots = Arc::new(roots);
         known.insert(name.clone(), Arc::clone(&roots));
         Ok(Some(roots))
+    }
+
+    /// An operator accepted every one of these fingerprints.
+    pub(super) fn are_accepted<'a>(
+        &self,
+        prints: impl IntoIterator<Item = &'a String>,
+    ) -> Result<bool, Trouble> {
+        let Some(accepted) = self.state.existing(ACCEPTED)? else { return Ok(false) };
+        let names = accepted.names()?;
+        Ok(prints.into_iter().all(|print| names.contains(print)))
     }
 
     /// Pins roots, durably.

@@ -41,8 +41,14 @@ fn a_root_is_pinned_at_first_sight_and_a_change_is_not_followed() {
     assert!(trouble.message.contains(&pinned[0]), "{trouble}");
     assert!(trouble.message.contains(&format!("trust --accept {}", new[0])), "{trouble}");
 
-    assert_eq!(it.trust(&phoenix(), &samples::root()).unwrap_err().reason, Reason::WrongRoot);
-    it.trust(&phoenix(), &second).unwrap();
+    for offered in [&first, &second] {
+        assert_eq!(it.trust(&phoenix(), offered).unwrap_err().reason, Reason::BadRequest);
+    }
+    let (_store, state) = samples::state(dir.path());
+    let accepted = state.subdir("accepted-roots").unwrap();
+    accepted.write(&"0".repeat(64), b"").unwrap();
+    assert_eq!(it.look(&phoenix()).unwrap().trouble.unwrap().reason, Reason::TrustChanged);
+    accepted.write(&new[0], b"").unwrap();
     let anchor = it.look(&phoenix()).unwrap();
     assert_eq!((anchor.trouble, anchor.roots.unwrap().fingerprints()), (None, new));
 }
