@@ -3,12 +3,13 @@
 //! | task | does |
 //! |---|---|
 //! | `test` | installs what the tests need, builds the programs, runs every test |
-//! | `peers` | builds the real step-ca servers, once |
+//! | `peers` | builds the real step-ca servers and the box that plays the hypervisor, once |
 //! | `bench` | measures the release programs beside the bare rate of a real CA |
 //! | `deny` | checks dependencies against `.deny.toml`, fetching `cargo deny` if it is absent |
 
 mod bench;
 mod deny;
+mod hypervisor;
 mod packages;
 mod peers;
 mod scripts;
@@ -34,7 +35,7 @@ enum Task {
         #[arg(long, value_name = "NAME")]
         suite: Option<String>,
     },
-    /// Build the real step-ca servers that the tests run against
+    /// Build the real step-ca servers and the hypervisor that the tests run against
     Peers,
     /// Build with --release and measure against a real step-ca
     Bench {
@@ -49,7 +50,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test { suite } => testing::run(suite.as_deref()),
-        Task::Peers => peers::ensure(),
+        Task::Peers => peers::ensure().and_then(|()| hypervisor::ensure()),
         Task::Bench { measure: false } => bench::run(),
         Task::Bench { measure: true } => bench::measure(),
         Task::Deny => deny::run(),

@@ -32,6 +32,11 @@ const FOR_TESTS: &[Package] = &[
     },
     Package { name: "shellcheck", program: "/usr/bin/shellcheck", why: "checking the shell scripts" },
     Package { name: "systemd", program: "/usr/bin/systemd-analyze", why: "checking the units" },
+    Package {
+        name: "systemd-container",
+        program: "/usr/bin/systemd-nspawn",
+        why: "the box that plays the hypervisor",
+    },
     Package { name: "util-linux", program: "/usr/bin/unshare", why: "guests that are directories" },
 ];
 

@@ -94,6 +94,7 @@ pub(super) fn many_entries(table: &mut Table) -> Result<()> {
     let mut alone = rounds()?;
     let start = Instant::now();
     let daemon = start_daemon(&scratch, &ca, MANY)?;
+    let answered = start.elapsed();
     sync(&daemon)?;
     let first = start.elapsed();
     daemon.wait_all_ok(MANY)?;
@@ -119,6 +120,7 @@ pub(super) fn many_entries(table: &mut Table) -> Result<()> {
         format!("{MANY} certificates, bare client, {CONCURRENCY} at a time, median of {}", alone.len()),
         format!("{:.1} s, {bare_rate:.0} per second", bare.as_secs_f64()),
     );
+    table.add(format!("first status of {MANY} entries without certificates"), milliseconds(answered));
     table.add(format!("{MANY} entries from empty until written and activated, start included"), show(first));
     table.add(format!("{MANY} entries, `renew --all` to exit, command {COMMAND}"), show(again));
     table.add(format!("{MANY} entries, `renew --all` to exit, no command"), show(quiet));
