@@ -1,8 +1,9 @@
 //! The decision: given facts, memory and time, the one next thing to do for an entry.
 
 use crate::backoff::LONGEST;
-use crate::facts::{Deed, FileFact, Observation, OwnCopy};
+use crate::facts::Observation;
 use crate::lifecycle::memory::{Memory, Reach, Stage};
+use crate::lifecycle::standing::{Standing, delivered_by_command, is_own, standing};
 use crate::manifest::{self, Delivery, Entry};
 use crate::reason::{Reason, Trouble};
 use crate::rules::{self, FITTING, Finding, Pair, RENEW, TIMELY, USABLE};
@@ -86,73 +87,6 @@ pub enum Decision {
     AwaitIssuer(Trouble, Timestamp),
 }
 
-/// How far the present certificate has come. None: not configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Our pair is on the live paths and nothing asks for another.
-    pub written: bool,
-    /// In the guest.
-    pub delivered: Option<bool>,
-    /// The command succeeded.
-    pub activated: Option<bool>,
-    /// Seen at the consumer.
-    pub verified: Option<bool>,
-}
-
-impl Standing {
-    /// Everything up to `reach` is done.
-    pub fn reached(&self, reach: Reach) -> bool {
-        self.written
-            && (reach < Reach::Delivered || self.delivered != Some(false))
-            && (reach < Reach::Activated || self.activated != Some(false))
-            && (reach < Reach::Verified || self.verified != Some(false))
-    }
-}
-
-/// Files in the guest's `/tmp` for a command: one critical section with it.
-pub fn delivered_by_command(entry: &Entry) -> bool {
-    matches!(entry.delivery, Some(Delivery::Legacy { .. })) && entry.command.is_some()
-}
-
-/// The live files are our own copy.
-pub fn is_own(seen: &Observation, own: &OwnCopy) -> bool {
-    let is =
-        |file: &FileFact, wanted: &str| matches!(file, FileFact::Present { sha256, .. } if sha256 == wanted);
-    is(&seen.live.cert, &own.cert_sha256) && is(&seen.live.key, &own.key_sha256)
-}
-
-fn deed_done(own: &OwnCopy, deed: Option<&Deed>, digest: Option<&String>, again: bool) -> Option<bool> {
-    let digest = digest?;
-    let for_this = deed.filter(|deed| deed.fingerprint == own.leaf.fingerprint);
-    Some(!again && for_this.map_or(own.adopted, |deed| &deed.of == digest))
-}
-
-/// How far the present certificate has come.
-pub fn standing(entry: &Entry, seen: &Observation, memory: &Memory) -> Standing {
-    // A stage that the manifest has wrong is configured, and cannot be done.
-    let impossible = |stage| entry.stage_error(stage).map(|_| false);
-    let verified = impossible(manifest::Stage::Verify);
-    let Some(own) = seen.own.as_ref().filter(|own| is_own(seen, own)) else {
-        return Standing {
-            written: false,
-            delivered: impossible(manifest::Stage::Deliver).or(seen.delivery_digest.as_ref().map(|_| false)),
-            activated: impossible(manifest::Stage::Activate).or(seen.command_digest.as_ref().map(|_| false)),
-            verified,
-        };
-    };
-    let ledger = &seen.ledger;
-    let delivered = impossible(manifest::Stage::Deliver).or_else(|| {
-        deed_done(own, ledger.delivered.as_ref(), seen.delivery_digest.as_ref(), memory.redeliver)
-    });
-    let mut activated = impossible(manifest::Stage::Activate).or_else(|| {
-        deed_done(own, ledger.activated.as_ref(), seen.command_digest.as_ref(), memory.reactivate)
-    });
-    if delivered_by_command(entry) && delivered == Some(false) {
-        activated = activated.map(|_| false);
-    }
-    Standing { written: !memory.reissue, delivered, activated, verified }
-}
-
 /// When the present pair is renewed.
 pub fn renew_at(entry: &Entry, jitter: Jitter, seen: &Observation) -> Option<Timestamp> {
     let leaf = seen.own.as_ref().map(|own| &own.leaf).or(seen.live.leaf.as_ref())?;
@@ -166,6 +100,8 @@ enum Need {
     Restore(Finding),
     Issue(Finding),
     Yield(Trouble),
+    /// The pair is good, but for its chain, which cannot be judged without the issuer's root.
+    Judge,
 }
 
 fn finding(reason: Reason, message: impl Into<String>) -> Finding {
@@ -186,7 +122,7 @@ fn need(context: &Context<'_>, seen: &Observation, memory: &Memory, now: Timesta
             None if seen.live.trusted == Some(true) => {
                 Need::Adopt(finding(Reason::FileChanged, "a valid pair without a history is taken over"))
             }
-            None => rules::first(&[TIMELY], &live).map_or(Need::Nothing, Need::Issue),
+            None => rules::first(&[TIMELY], &live).map_or(Need::Judge, Need::Issue),
         };
     };
     let own_renewal = schedule::renew_at(&own.leaf, entry, context.jitter);
@@ -218,6 +154,9 @@ fn need(context: &Context<'_>, seen: &Observation, memory: &Memory, now: Timesta
     if let Some(problem) = rules::first(&[USABLE, FITTING], &own_pair) {
         return Need::Issue(live_problem.unwrap_or(problem));
     }
+    if memory.reissue {
+        return forced();
+    }
     if live_usable && seen.ledger.foreign_writes >= FOREIGN_WRITES {
         return match rules::first(&[TIMELY], &live) {
             Some(due) => Need::Issue(due),
@@ -235,6 +174,39 @@ fn need(context: &Context<'_>, seen: &Observation, memory: &Memory, now: Timesta
     Need::Restore(live_problem.unwrap_or_else(|| {
         finding(Reason::FileChanged, "the pair was replaced from outside with one that expires sooner")
     }))
+}
+
+/// The files are as every rule wants them.
+pub(super) fn is_as_wanted(
+    context: &Context<'_>,
+    seen: &Observation,
+    memory: &Memory,
+    now: Timestamp,
+) -> bool {
+    matches!(need(context, seen, memory, now), Need::Nothing)
+}
+
+/// Stages whose failure is over because nothing is wanted of them any more: the files were mended from outside,
+/// or a command ended well although its answer was lost.
+pub(super) fn obsolete(
+    context: &Context<'_>,
+    seen: &Observation,
+    memory: &Memory,
+    now: Timestamp,
+) -> Vec<Stage> {
+    let standing = standing(context.entry, seen, memory);
+    let need = need(context, seen, memory, now);
+    let unseen = seen.target_trouble.is_some();
+    [
+        (Stage::Issue, !unseen && matches!(need, Need::Nothing | Need::Adopt(_) | Need::Restore(_))),
+        (Stage::Write, !unseen && matches!(need, Need::Nothing | Need::Judge)),
+        (Stage::Deliver, standing.delivered != Some(false)),
+        (Stage::Activate, standing.activated != Some(false)),
+        (Stage::Verify, standing.verified != Some(false)),
+    ]
+    .into_iter()
+    .filter_map(|(stage, over)| over.then_some(stage))
+    .collect()
 }
 
 /// The next thing to do for an entry, given what was seen.
@@ -261,6 +233,19 @@ pub fn decide(context: &Context<'_>, seen: &Observation, memory: &Memory, now: T
             }
             issue(context, seen, memory, why, now)
         }
+        Need::Judge => match context.availability {
+            Availability::Unavailable { trouble, next_look } => {
+                Decision::AwaitIssuer(trouble.clone(), *next_look)
+            }
+            Availability::Ready => Decision::Stuck(
+                Stage::Issue,
+                Trouble::new(
+                    Reason::IssuerNotReady,
+                    "the pair cannot be judged while the root of one of the entry's issuers is not known",
+                ),
+                now.plus(crate::backoff::LONGEST_EXPIRED),
+            ),
+        },
         Need::Yield(trouble) => {
             let next = renew_at(context.entry, context.jitter, seen).unwrap_or(now);
             Decision::Stuck(Stage::Write, trouble, next.max(now.plus(crate::backoff::LONGEST_EXPIRED)))
@@ -328,7 +313,9 @@ fn loop_guard(seen: &Observation, memory: &Memory, now: Timestamp) -> Option<Tim
 
 /// The next stage to be done, if the manifest has it wrong.
 fn blocked_by_manifest(entry: &Entry, standing: Standing) -> Option<(Stage, &str)> {
-    let (stage, wrong) = if standing.delivered == Some(false) && entry.delivery.is_none() {
+    // Copies for the command wait for the command; what is delivered to its own place does not.
+    let for_command = matches!(entry.delivery, Some(Delivery::Legacy { .. }));
+    let (stage, wrong) = if standing.delivered == Some(false) && !for_command {
         (Stage::Deliver, manifest::Stage::Deliver)
     } else if standing.activated == Some(false) {
         (Stage::Activate, manifest::Stage::Activate)

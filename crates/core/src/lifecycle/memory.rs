@@ -136,6 +136,19 @@ impl Memory {
         self
     }
 
+    /// Moves what lies after `now` back to it, spacing included: the clock was set back, and waits counted from a
+    /// time that has not come would last as long as the clock was wrong.
+    pub fn rewind(&mut self, now: Timestamp) {
+        for failure in self.failures.values_mut() {
+            let ahead = failure.at.since(now);
+            failure.at = failure.at.minus(ahead);
+            failure.next_attempt_at = failure.next_attempt_at.minus(ahead);
+        }
+        for at in &mut self.issued {
+            *at = (*at).min(now);
+        }
+    }
+
     /// Forgets the failure of `stage`.
     pub fn overcome(&mut self, stage: Stage) {
         self.failures.remove(&stage);

@@ -7,12 +7,14 @@
 
 mod decide;
 mod memory;
+mod standing;
 
 pub use decide::{
-    Availability, Context, Decision, FOREIGN_WRITES, ISSUANCES_PER_LIFETIME, Standing, Work, decide,
-    delivered_by_command, is_own, renew_at, standing,
+    Availability, Context, Decision, FOREIGN_WRITES, ISSUANCES_PER_LIFETIME, Work, decide, renew_at,
 };
+use decide::{is_as_wanted, obsolete};
 pub use memory::{Failure, Hold, Memory, Order, Reach, Stage};
+pub use standing::{Standing, delivered_by_command, is_own, standing};
 
 use crate::facts::Observation;
 use crate::name::IssuerName;
@@ -127,6 +129,7 @@ pub enum Action {
 /// The next state of an entry and what is to be done.
 pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestamp) -> (State, Vec<Action>) {
     let before = state.memory.clone();
+    state.memory.rewind(now);
     let mut actions = Vec::new();
     match event {
         Event::Look => look(&mut state, &mut actions),
@@ -148,7 +151,10 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
         completion => {
             let again = matches!(state.phase, Phase::Working { again: true, .. });
             let overtaken = completion.is_overtaken();
-            state.phase = Phase::Idle;
+            let done = match std::mem::take(&mut state.phase) {
+                Phase::Idle => None,
+                Phase::Working { work, .. } => Some(work),
+            };
             let install = absorb(&mut state, context, completion, now);
             if let Some(offer) = install {
                 state.phase = Phase::Working { work: Work::Install, again };
@@ -159,7 +165,7 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
             } else if again {
                 look(&mut state, &mut actions);
             } else {
-                proceed(&mut state, context, &mut actions, now);
+                proceed(&mut state, context, done, &mut actions, now);
             }
         }
     }
@@ -310,8 +316,14 @@ fn note_issuance(state: &mut State, context: &Context<'_>, seen: &Observation, n
     }
 }
 
-/// Decides on the newest facts and sets the next work going.
-fn proceed(state: &mut State, context: &Context<'_>, actions: &mut Vec<Action>, now: Timestamp) {
+/// Decides on the newest facts and sets the next work going. `done` is the work that has just ended.
+fn proceed(
+    state: &mut State,
+    context: &Context<'_>,
+    done: Option<Work>,
+    actions: &mut Vec<Action>,
+    now: Timestamp,
+) {
     let Some(seen) = &state.seen else {
         return rest(state, Some(now.plus(crate::backoff::SHORTEST)), actions);
     };
@@ -319,7 +331,10 @@ fn proceed(state: &mut State, context: &Context<'_>, actions: &mut Vec<Action>, 
         let until = failure.next_attempt_at;
         return rest(state, Some(until), actions);
     }
-    state.reached = settle(&mut state.memory, context, seen);
+    for stage in obsolete(context, seen, &state.memory, now) {
+        state.memory.overcome(stage);
+    }
+    state.reached = settle(&mut state.memory, context, seen, now);
     match decide(context, seen, &state.memory, now) {
         Decision::Rest(until) => {
             let until = until.map(|at| at.max(now.plus(crate::backoff::SHORTEST)));
@@ -333,6 +348,13 @@ fn proceed(state: &mut State, context: &Context<'_>, actions: &mut Vec<Action>, 
         Decision::AwaitIssuer(trouble, next) => {
             stuck(&mut state.memory, Stage::Issue, trouble, next, now);
             rest(state, None, actions);
+        }
+        Decision::Act(work, finding) if done == Some(work) => {
+            // It ended well and changed nothing: doing it again at once would never end.
+            let message = format!("what was done about it had no effect: {}", finding.message);
+            failed(state, work.stage(), Trouble::new(finding.reason, message), now);
+            let next = state.memory.failures.get(&work.stage()).map(|failure| failure.next_attempt_at);
+            rest(state, next, actions);
         }
         Decision::Act(work, finding) => {
             state.finding = Some(finding);
@@ -364,8 +386,9 @@ fn stuck(memory: &mut Memory, stage: Stage, trouble: Trouble, next: Timestamp, n
     memory.failures.insert(stage, failure);
 }
 
-/// Closes an order that is fulfilled and notes what consumers use now. Returns how far the entry has come.
-fn settle(memory: &mut Memory, context: &Context<'_>, seen: &Observation) -> Option<Reach> {
+/// Closes an order that is fulfilled and notes what consumers use now. Returns how far the entry has come; none
+/// while a rule wants something of the files themselves.
+fn settle(memory: &mut Memory, context: &Context<'_>, seen: &Observation, now: Timestamp) -> Option<Reach> {
     let standing = standing(context.entry, seen, memory);
     let own = seen.own.as_ref()?;
     let by_command = delivered_by_command(context.entry);
@@ -377,6 +400,7 @@ fn settle(memory: &mut Memory, context: &Context<'_>, seen: &Observation) -> Opt
     if reached == Some(Reach::Verified) {
         memory.in_use_until = Some(own.leaf.not_after);
     }
+    let reached = reached.filter(|_| is_as_wanted(context, seen, memory, now));
     if let Some(order) = memory.order.take_if(|order| Some(order.reach) <= reached) {
         memory.hold = (order.reach < Reach::Verified && reached < Some(Reach::Verified))
             .then(|| Hold { fingerprint: own.leaf.fingerprint.clone(), reach: order.reach });

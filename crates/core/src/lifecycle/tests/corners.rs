@@ -1,0 +1,159 @@
+//! Needs that end by themselves, orders that end too early, clocks that go back.
+
+use super::*;
+use crate::manifest::{Delivery, Mode, San};
+
+fn sync(reach: Reach) -> Event {
+    Event::Ordered(Request { reissue: false, redeploy: false, urgent: false, reach })
+}
+
+fn gone() -> Trouble {
+    Trouble::new(Reason::ExecutorGone, "the connection ended")
+}
+
+#[test]
+fn a_command_that_succeeded_although_its_answer_was_lost_is_no_failure_any_more() {
+    let mut bench = Bench::new();
+    let leaf = bench.leaf();
+    let written = bench.written(&leaf);
+    bench.send(Event::Look);
+    assert_eq!(bench.send(Event::Observed(Ok(written))), [Action::Activate]);
+    bench.send(Event::Activated(Err(gone())));
+    assert!(bench.state.memory.failures.contains_key(&Stage::Activate));
+    bench.send(Event::Look);
+    let deployed = bench.deployed(&leaf);
+    bench.send(Event::Observed(Ok(deployed)));
+    assert!(bench.state.memory.failures.is_empty(), "{:?}", bench.state.memory.failures);
+}
+
+#[test]
+fn a_failed_issue_is_forgotten_when_nothing_is_wanted_any_more() {
+    let mut bench = Bench::new();
+    let leaf = bench.settle();
+    bench.now = schedule_of(&bench, &leaf);
+    bench.send(Event::Look);
+    let deployed = bench.deployed(&leaf);
+    assert_eq!(bench.send(Event::Observed(Ok(deployed))), [Action::Issue]);
+    bench.send(Event::Issued(Err((Stage::Issue, Trouble::new(Reason::TokenRefused, "401")))));
+    let later = samples::leaf(&bench.entry, bench.now, bench.now.plus(DAY));
+    let mut replaced = bench.written(&leaf);
+    replaced.live = samples::live(&later);
+    bench.send(Event::Look);
+    assert_eq!(bench.send(Event::Observed(Ok(replaced))), [Action::Adopt]);
+    let deployed = bench.deployed(&later);
+    bench.send(Event::Adopted(Ok(deployed)));
+    assert!(bench.state.memory.failures.is_empty(), "{:?}", bench.state.memory.failures);
+}
+
+#[test]
+fn an_order_is_not_fulfilled_by_a_certificate_that_a_rule_wants_replaced() {
+    let mut bench = Bench::new();
+    let leaf = bench.settle();
+    let before = bench.deployed(&leaf);
+    bench.entry.sans.push(San::Ip("10.0.0.9".parse().unwrap()));
+    bench.send(sync(Reach::Written));
+    assert_eq!(bench.send(Event::Observed(Ok(before))), [Action::Issue]);
+    assert_eq!(bench.state.reached, None);
+    assert!(bench.state.memory.order.is_some());
+    let offer = bench.offer();
+    bench.send(Event::Issued(Ok(offer)));
+    bench.pass(5);
+    let next = bench.leaf();
+    let written = bench.written(&next);
+    bench.send(Event::Installed(Ok((written, vec![]))));
+    assert_eq!(bench.state.memory.order, None);
+    assert!(bench.state.reached >= Some(Reach::Written));
+}
+
+#[test]
+fn waits_do_not_grow_when_the_clock_is_set_back() {
+    let mut bench = Bench::new();
+    let leaf = bench.leaf();
+    let written = bench.written(&leaf);
+    bench.send(Event::Look);
+    bench.send(Event::Observed(Ok(written.clone())));
+    bench.now = NOW.plus(DAY / 2);
+    bench.send(Event::Activated(Err(command_failed())));
+    bench.now = NOW;
+    bench.send(Event::Look);
+    let actions = bench.send(Event::Observed(Ok(written)));
+    assert_eq!(actions, [Action::WakeAt(Some(NOW.plus(Duration::from_secs(5))))]);
+}
+
+#[test]
+fn issuances_from_the_future_do_not_count_for_ever() {
+    let mut memory = Memory { issued: vec![NOW.plus(DAY * 3650), NOW], ..Memory::default() };
+    memory.rewind(NOW);
+    assert_eq!(memory.issued, [NOW, NOW]);
+}
+
+#[test]
+fn a_pair_that_cannot_be_judged_waits_for_the_issuer_and_so_does_an_order() {
+    let mut bench = Bench::new();
+    let trouble = Trouble::new(Reason::IssuerNotReady, "no root file");
+    bench.availability = Availability::Unavailable { trouble, next_look: NOW };
+    let leaf = bench.leaf();
+    let mut seen = samples::blank(&bench.entry, NOW);
+    seen.live = samples::live(&leaf);
+    seen.live.trusted = None;
+    bench.send(sync(Reach::Verified));
+    assert_eq!(bench.send(Event::Observed(Ok(seen.clone()))), [Action::WakeAt(None)]);
+    assert_eq!(bench.state.memory.failures[&Stage::Issue].trouble.reason, Reason::IssuerNotReady);
+    bench.availability = Availability::Ready;
+    assert_eq!(bench.send(Event::IssuerBack), [Action::Observe]);
+    seen.live.trusted = Some(true);
+    assert_eq!(bench.send(Event::Observed(Ok(seen))), [Action::Adopt]);
+    let mut adopted = bench.written(&leaf);
+    adopted.own.as_mut().unwrap().adopted = true;
+    bench.send(Event::Adopted(Ok(adopted)));
+    assert!(bench.state.memory.failures.is_empty());
+    assert_eq!(bench.state.memory.order, None);
+}
+
+#[test]
+fn work_that_succeeds_without_effect_is_a_failure_and_not_repeated_at_once() {
+    let mut bench = Bench::new();
+    bench.entry.command = None;
+    let leaf = bench.settle();
+    let mut loose = bench.written(&leaf);
+    if let FileFact::Present { mode, .. } = &mut loose.live.key {
+        *mode = 0o777;
+    }
+    bench.send(Event::Look);
+    assert_eq!(bench.send(Event::Observed(Ok(loose.clone()))), [Action::Restore]);
+    let actions = bench.send(Event::Restored(Ok(loose)));
+    assert_eq!(actions, [Action::WakeAt(Some(bench.now.plus(Duration::from_secs(2))))]);
+    let failure = &bench.state.memory.failures[&Stage::Write];
+    assert_eq!((failure.trouble.reason, failure.attempts), (Reason::ModeDrift, 1));
+}
+
+#[test]
+fn an_operators_renew_goes_before_another_writer() {
+    let mut bench = Bench::new();
+    let leaf = bench.settle();
+    let older = samples::leaf(&bench.entry, NOW.minus(DAY / 2), NOW.plus(DAY / 2));
+    let mut foreign = bench.deployed(&leaf);
+    foreign.live = samples::live(&older);
+    foreign.ledger.foreign_writes = FOREIGN_WRITES;
+    bench.send(renew(Reach::Verified));
+    assert_eq!(bench.send(Event::Observed(Ok(foreign))), [Action::Issue]);
+}
+
+#[test]
+fn a_wrong_command_does_not_keep_the_files_from_the_guest() {
+    let explicit = Delivery::Explicit { cert: None, key: None, ca: None, owner: None, key_mode: Mode(0o600) };
+    // Copies in the guest's /tmp are for the command: without it nobody takes them away.
+    for (delivery, delivers) in [(explicit, true), (Delivery::Legacy { ca: false }, false)] {
+        let mut bench = Bench::new();
+        bench.entry.command = None;
+        bench.entry.stage_errors =
+            vec![StageError { stage: crate::manifest::Stage::Activate, message: "not allowed".into() }];
+        bench.entry.delivery = Some(delivery);
+        let leaf = bench.leaf();
+        let written = bench.written(&leaf);
+        bench.send(Event::Look);
+        let actions = bench.send(Event::Observed(Ok(written)));
+        assert_eq!(actions == [Action::Deliver], delivers, "{actions:?}");
+        assert_eq!(bench.state.memory.failures.contains_key(&Stage::Activate), !delivers);
+    }
+}
