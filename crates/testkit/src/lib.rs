@@ -7,6 +7,7 @@
 //! | [`stepca`] | a running step-ca on loopback |
 //! | [`embedded`] | the embedded CA, which can be told to lie |
 //! | [`guests`] | `pct` and `qm` stand-ins over guests that are directories |
+//! | [`hypervisor`] | a box with systemd, real LXC containers and a real guest agent |
 //! | [`daemon`] | `phoenix-certd --standalone` under test, killed at will |
 //! | [`control`] | a small HTTP client for the control socket |
 //! | [`openssl`] | what an independent program says about keys and certificates |
@@ -27,6 +28,7 @@ pub mod daemon;
 pub mod dice;
 pub mod embedded;
 pub mod guests;
+pub mod hypervisor;
 pub mod manifest;
 pub mod memory;
 pub mod mounts;

@@ -75,7 +75,7 @@ pub fn tree() -> PathBuf {
 }
 
 /// FNV-1a: enough to see that a script changed, and the same in every release of Rust.
-fn fingerprint(text: &str) -> u64 {
+pub(crate) fn fingerprint(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
