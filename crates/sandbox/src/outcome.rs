@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::measure::Confinement;
+
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ended {
@@ -46,6 +48,8 @@ pub struct Finished {
     pub survivors_killed: u32,
     /// Processes that even SIGKILL did not end in time (stuck in the kernel, as on a dead network mount).
     pub survivors_left: u32,
+    /// What confined it.
+    pub confinement: Confinement,
 }
 
 impl Finished {
@@ -58,6 +62,7 @@ impl Finished {
             duration: Duration::ZERO,
             survivors_killed: 0,
             survivors_left: 0,
+            confinement: Confinement::default(),
         }
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::profile::Profile;
+
 /// `PATH` of a command whose environment does not name another.
 pub const DEFAULT_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -26,6 +28,8 @@ pub struct CommandSpec {
     pub grace: Duration,
     /// How many bytes are kept of each output stream: the first and the last half of it.
     pub output_limit: usize,
+    /// How far it is confined beyond that.
+    pub profile: Profile,
 }
 
 impl CommandSpec {
@@ -45,6 +49,7 @@ impl CommandSpec {
             timeout: Self::TIMEOUT,
             grace: Self::GRACE,
             output_limit: Self::OUTPUT_LIMIT,
+            profile: Profile::Plain,
         }
     }
 
@@ -66,6 +71,11 @@ impl CommandSpec {
     /// Sets what the command reads on standard input.
     pub fn stdin(self, bytes: impl Into<Zeroizing<Vec<u8>>>) -> Self {
         Self { stdin: Some(bytes.into()), ..self }
+    }
+
+    /// Sets how far it is confined.
+    pub fn profile(self, profile: Profile) -> Self {
+        Self { profile, ..self }
     }
 
     /// Adds one environment variable.
@@ -93,7 +103,10 @@ impl CommandSpec {
         let unsound = |(name, value): &&(String, String)| {
             name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')
         };
-        self.env.iter().find(unsound).map(|(name, _)| format!("{name:?} cannot be an environment variable"))
+        let variable = self.env.iter().find(unsound);
+        variable
+            .map(|(name, _)| format!("{name:?} cannot be an environment variable"))
+            .or_else(|| self.profile.defect())
     }
 }
 
@@ -107,6 +120,7 @@ impl fmt::Debug for CommandSpec {
             .field("timeout", &self.timeout)
             .field("grace", &self.grace)
             .field("output_limit", &self.output_limit)
+            .field("profile", &self.profile)
             .finish()
     }
 }

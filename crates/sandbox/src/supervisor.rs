@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 
 use crate::capture::Stream;
 use crate::family::Family;
+use crate::launch::Launched;
+use crate::measure::Confinement;
 use crate::outcome::{Ended, Finished};
 use crate::spec::CommandSpec;
 use crate::{launch, system, wire};
@@ -47,7 +49,7 @@ fn supervise() -> io::Result<()> {
     settle()?;
     let spec = wire::read_order(&mut io::stdin().lock())?;
     let finished = match launch::launch(&spec) {
-        Ok(child) => Watch::new(child, spec)?.run()?,
+        Ok(launched) => watch(launched, spec)?,
         Err(error) => not_started(&error),
     };
     match wire::write_report(&mut io::stdout().lock(), &finished) {
@@ -55,6 +57,13 @@ fn supervise() -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
+}
+
+fn watch(launched: Launched, spec: CommandSpec) -> io::Result<Finished> {
+    let Launched { child, confinement, held } = launched;
+    let finished = Watch::new(child, spec)?.run()?;
+    drop(held);
+    Ok(Finished { confinement, ..finished })
 }
 
 /// Makes this process fit for its duty.
@@ -140,6 +149,7 @@ impl Watch {
             duration,
             survivors_killed: remains.killed,
             survivors_left: remains.left,
+            confinement: Confinement::default(),
         })
     }
 

@@ -1,9 +1,15 @@
 //! The system calls that have no safe form elsewhere. The only module of the workspace with unsafe code.
 #![expect(unsafe_code, reason = "process set-up needs calls that no safe interface offers")]
 
+use std::ffi::CString;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
+
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 /// Highest signal number of Linux (signal(7): real-time signals end at 64).
 const LAST_SIGNAL: libc::c_int = 64;
@@ -57,4 +63,43 @@ pub(crate) fn between_fork_and_exec(
     // SAFETY: the supervisor, the only user, is single-threaded, so the child's copy of memory and locks is in
     // a consistent state; and the closure it passes makes system calls only.
     unsafe { command.pre_exec(prepare) };
+}
+
+/// Moves this process into new name spaces: unshare(2).
+pub(crate) fn unshare(kinds: UnshareFlags) -> io::Result<()> {
+    // A table of descriptors is shared with other threads only, of which a supervisor has none; keeping it shared
+    // rules out the one danger of this call altogether.
+    let kinds = kinds.difference(UnshareFlags::FILES);
+    // SAFETY: the table of descriptors stays as it is.
+    Ok(unsafe { unshare_unsafe(kinds) }?)
+}
+
+/// Makes a mount read-only or writable, with `below` all mounts in it too: mount_setattr(2). An empty path means
+/// `directory` itself.
+pub(crate) fn set_read_only(
+    directory: impl AsFd,
+    path: &Path,
+    read_only: bool,
+    below: bool,
+) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut flags = libc::AT_EMPTY_PATH;
+    if below {
+        flags |= libc::AT_RECURSIVE;
+    }
+    let (set, clear) = if read_only { (libc::MOUNT_ATTR_RDONLY, 0) } else { (0, libc::MOUNT_ATTR_RDONLY) };
+    let change = libc::mount_attr { attr_set: set, attr_clr: clear, propagation: 0, userns_fd: 0 };
+    // SAFETY: the path ends with NUL and the structure has the size that is told; both outlive the call, which
+    // only reads them. The descriptor is open for as long as `directory` is borrowed.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            directory.as_fd().as_raw_fd(),
+            path.as_ptr(),
+            flags,
+            &raw const change,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -10,7 +10,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::measure::Confinement;
 use crate::outcome::{Ended, Finished, Output};
+use crate::profile::Profile;
 use crate::spec::CommandSpec;
 
 /// Bound on a header. More than execve(2) takes: arguments and environment are at most 6 MiB there.
@@ -24,6 +26,7 @@ struct OrderHeader {
     timeout: Duration,
     grace: Duration,
     output_limit: usize,
+    profile: Profile,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,6 +44,7 @@ struct ReportHeader {
     duration: Duration,
     survivors_killed: u32,
     survivors_left: u32,
+    confinement: Confinement,
 }
 
 /// The bytes of an order.
@@ -52,6 +56,7 @@ pub(crate) fn encode_order(spec: &CommandSpec) -> io::Result<Zeroizing<Vec<u8>>>
         timeout: spec.timeout,
         grace: spec.grace,
         output_limit: spec.output_limit,
+        profile: spec.profile.clone(),
     })?;
     let input = spec.stdin.as_deref().map_or(&[][..], Vec::as_slice);
     // Room for everything at once: growing would leave copies of the input behind.
@@ -75,6 +80,7 @@ pub(crate) fn read_order(from: &mut impl Read) -> io::Result<CommandSpec> {
         timeout: header.timeout,
         grace: header.grace,
         output_limit: header.output_limit,
+        profile: header.profile,
     })
 }
 
@@ -89,6 +95,7 @@ pub(crate) fn write_report(to: &mut impl Write, finished: &Finished) -> io::Resu
         duration: finished.duration,
         survivors_killed: finished.survivors_killed,
         survivors_left: finished.survivors_left,
+        confinement: finished.confinement.clone(),
     })?;
     to.write_all(&header)?;
     to.write_all(&finished.stdout.bytes)?;
@@ -115,6 +122,7 @@ pub(crate) fn read_report(from: &mut impl Read) -> io::Result<Finished> {
         duration: header.duration,
         survivors_killed: header.survivors_killed,
         survivors_left: header.survivors_left,
+        confinement: header.confinement,
     })
 }
 
@@ -149,13 +157,16 @@ fn read_exactly(from: &mut impl Read, length: usize) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::{Measure, Missing};
+    use crate::profile::Strict;
 
     #[test]
     fn an_order_arrives_as_it_was_sent() {
         let spec = CommandSpec::new(["/bin/sh", "", "a\nb\u{1}ü\"'"])
             .env("NAME", "va=lue")
             .timeout(Duration::from_millis(1500))
-            .output_limit(7);
+            .output_limit(7)
+            .profile(Profile::Strict(Strict { signals: true, ..Strict::default().read("/a b").hide("/c") }));
         for spec in [spec.clone(), spec.clone().stdin(vec![0, 255, b'\n']), spec.stdin(vec![])] {
             let order = encode_order(&spec).unwrap();
             assert_eq!(read_order(&mut order.as_slice()).unwrap(), spec);
@@ -171,6 +182,11 @@ mod tests {
             duration: Duration::new(3, 4),
             survivors_killed: 5,
             survivors_left: 6,
+            confinement: Confinement {
+                profile: "strict".into(),
+                in_force: vec![Measure::Signals],
+                missing: vec![Missing { measure: Measure::FileRules, why: "old".into() }],
+            },
         };
         let mut bytes = Vec::new();
         write_report(&mut bytes, &finished).unwrap();

@@ -15,6 +15,7 @@ fn judge(line: &str, ended: Ended, stdout: &str, stderr: &str) -> Result<(), Tro
         duration: Duration::from_millis(1500),
         survivors_killed: 0,
         survivors_left: 0,
+        confinement: phoenix_sandbox::Confinement::default(),
     };
     understand(&argv, &finished)
 }

@@ -17,6 +17,7 @@ pub(crate) fn finished(ended: Ended, stdout: &[u8], stderr: &[u8]) -> Finished {
         duration: Duration::ZERO,
         survivors_killed: 0,
         survivors_left: 0,
+        confinement: phoenix_sandbox::Confinement::default(),
     }
 }
 

@@ -4,12 +4,15 @@
 //! the same line; a small harness does the rest. Names given as arguments select tests by part of their name.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod attacks;
 mod confinement;
 mod ending;
 mod gone;
 mod lab;
 mod output;
+mod strict;
 mod survivors;
+mod unprivileged;
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;
@@ -20,7 +23,9 @@ type Test = (&'static str, fn());
 /// A table of test functions under their own names.
 macro_rules! tests {
     ($($name:ident),* $(,)?) => {
-        pub(crate) const TESTS: &[$crate::Test] = &[$((stringify!($name), $name),)*];
+        pub(crate) const TESTS: &[$crate::Test] = &[
+            $((concat!(module_path!(), "::", stringify!($name)), $name),)*
+        ];
     };
 }
 pub(crate) use tests;
@@ -28,9 +33,19 @@ pub(crate) use tests;
 fn main() -> ExitCode {
     phoenix_sandbox::supervisor_main_if_asked();
     gone::caller_main_if_asked();
+    attacks::attacker_main_if_asked();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let names: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let all = [ending::TESTS, survivors::TESTS, output::TESTS, confinement::TESTS, gone::TESTS].concat();
+    let all = [
+        ending::TESTS,
+        survivors::TESTS,
+        output::TESTS,
+        confinement::TESTS,
+        gone::TESTS,
+        strict::TESTS,
+        unprivileged::TESTS,
+    ]
+    .concat();
     let wanted =
         all.iter().filter(|(name, _)| names.is_empty() || names.iter().any(|part| name.contains(*part)));
     if arguments.iter().any(|argument| argument == "--list") {
