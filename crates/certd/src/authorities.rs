@@ -157,12 +157,20 @@ impl Authorities {
         usable.into_iter().chain(other).filter_map(door).collect()
     }
 
-    /// An issuer answered: a certificate, or a refusal of its own. True when that is the first time ever.
+    /// An issuer answered: a certificate, or a refusal of its own. True when it did not before: it was out of
+    /// reach, or had never answered.
     pub(crate) fn answered(&mut self, name: &IssuerName, skew: Option<i64>) -> bool {
         let Some(authority) = self.0.get_mut(name) else { return false };
-        authority.outage = None;
         authority.skew = skew.or(authority.skew);
-        !std::mem::replace(&mut authority.answered, true)
+        let first = !std::mem::replace(&mut authority.answered, true);
+        authority.outage.take().is_some() || first
+    }
+
+    /// The clock was set: looks that were put off to a time under the old one are due.
+    pub(crate) fn clock_set(&mut self, now: Timestamp) {
+        for outage in self.0.values_mut().filter_map(|authority| authority.outage.as_mut()) {
+            outage.next_look = outage.next_look.min(now);
+        }
     }
 
     /// An issuer could not be reached.
@@ -299,5 +307,54 @@ fn client(settings: &IssuerSettings, roots: &str) -> Result<Arc<dyn Issuer>, Tro
             Reason::IssuerNotReady,
             format!("issuer {} is an ACME issuer, which this version does not support", settings.name),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_000_000);
+
+    fn authorities() -> Authorities {
+        let settings = phoenix_core::settings::Settings::parse(
+            r#"
+            [executor]
+            target_roots = ["/mnt"]
+            [[issuer]]
+            name = "phoenix"
+            type = "step-ca"
+            url = "https://ca.internal:9000"
+            root = "/mnt/root.crt"
+            provisioner = "admin"
+            password_file = "/mnt/password"
+            "#,
+            "certd.toml",
+        )
+        .unwrap();
+        Authorities::new(&settings.issuers, 4, |_| true)
+    }
+
+    fn down() -> Trouble {
+        Trouble::new(Reason::CaUnreachable, "the connection was reset")
+    }
+
+    #[test]
+    fn an_answer_to_one_request_ends_the_outage_that_another_one_met() {
+        let mut authorities = authorities();
+        let name: IssuerName = "phoenix".parse().unwrap();
+        assert!(!authorities.answered(&name, None));
+        authorities.unreachable(&name, down(), NOW);
+        assert!(authorities.answered(&name, None), "whoever waits is to be woken: nobody looks any more");
+        assert_eq!(authorities.next_look(), None);
+    }
+
+    #[test]
+    fn an_issuer_is_looked_at_although_the_clock_was_set_back() {
+        let mut authorities = authorities();
+        let name: IssuerName = "phoenix".parse().unwrap();
+        authorities.unreachable(&name, down(), NOW.plus(Duration::from_secs(7200)));
+        authorities.clock_set(NOW);
+        assert_eq!(authorities.next_look(), Some(NOW));
     }
 }

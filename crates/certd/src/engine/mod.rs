@@ -238,6 +238,8 @@ impl Engine {
             warn!("the clock was set: it is {at} now; everything is looked at again");
             self.next_poll = at;
             self.next_sweep = Some(at);
+            self.early_until = self.early_until.min(at.plus(FIRST_LOOK));
+            self.authorities.clock_set(at);
         }
         if self.next_poll <= at {
             self.next_poll = at.plus(self.settings.renewal.poll);
@@ -322,8 +324,9 @@ impl Engine {
         for piece in news {
             match piece {
                 IssuerNews::Answered { name, skew } => {
+                    // A request that was under way when another one failed may be the first to get through.
                     if self.authorities.answered(&name, skew) {
-                        self.remember_answer(&name);
+                        self.issuer_back(&name);
                     }
                 }
                 IssuerNews::Unreachable { name, trouble } => {

@@ -31,6 +31,8 @@ pub struct State {
     pub seen: Option<Observation>,
     /// Why the present work was begun.
     pub finding: Option<Finding>,
+    /// It waits for an issuer and has no timer of its own.
+    pub awaits_issuer: bool,
     /// How far it has come, as seen since the last order.
     pub reached: Option<Reach>,
     /// What is remembered.
@@ -138,8 +140,10 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
             look(&mut state, &mut actions);
         }
         Event::IssuerBack => {
-            // Whatever the issuer was blamed for is tried again: what waits for it has no timer of its own.
-            if state.memory.failures.remove(&Stage::Issue).is_some() {
+            // Whatever the issuer was blamed for is over. A refusal of this entry's own request is not: it is
+            // tried again at its own time.
+            if state.awaits_issuer {
+                state.memory.overcome(Stage::Issue);
                 look(&mut state, &mut actions);
             }
         }
@@ -324,17 +328,18 @@ fn proceed(
     actions: &mut Vec<Action>,
     now: Timestamp,
 ) {
-    let Some(seen) = &state.seen else {
-        return rest(state, Some(now.plus(crate::backoff::SHORTEST)), actions);
-    };
     if let Some(failure) = state.memory.failures.get(&Stage::Observe) {
         let until = failure.next_attempt_at;
         return rest(state, Some(until), actions);
     }
+    let Some(seen) = &state.seen else {
+        return rest(state, Some(now.plus(crate::backoff::SHORTEST)), actions);
+    };
     for stage in obsolete(context, seen, &state.memory, now) {
         state.memory.overcome(stage);
     }
     state.reached = settle(&mut state.memory, context, seen, now);
+    state.awaits_issuer = false;
     match decide(context, seen, &state.memory, now) {
         Decision::Rest(until) => {
             let until = until.map(|at| at.max(now.plus(crate::backoff::SHORTEST)));
@@ -347,6 +352,7 @@ fn proceed(
         }
         Decision::AwaitIssuer(trouble, next) => {
             stuck(&mut state.memory, Stage::Issue, trouble, next, now);
+            state.awaits_issuer = true;
             rest(state, None, actions);
         }
         Decision::Act(work, finding) if done == Some(work) => {

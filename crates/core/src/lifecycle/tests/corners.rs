@@ -157,3 +157,29 @@ fn a_wrong_command_does_not_keep_the_files_from_the_guest() {
         assert_eq!(bench.state.memory.failures.contains_key(&Stage::Activate), !delivers);
     }
 }
+
+#[test]
+fn a_first_look_that_fails_is_repeated_with_growing_spacing() {
+    let mut bench = Bench::new();
+    let mut spacings = Vec::new();
+    for _ in 0..4 {
+        bench.send(Event::Look);
+        let actions = bench.send(Event::Observed(Err(gone())));
+        let [Action::WakeAt(Some(at))] = actions[..] else { panic!("{actions:?}") };
+        spacings.push(at.since(bench.now).as_secs());
+        bench.now = at;
+    }
+    assert_eq!(spacings, [2, 4, 8, 16]);
+}
+
+#[test]
+fn an_issuer_that_is_back_does_not_hurry_what_it_refused() {
+    let mut bench = Bench::new();
+    bench.send(Event::Look);
+    let blank = samples::blank(&bench.entry, NOW);
+    assert_eq!(bench.send(Event::Observed(Ok(blank))), [Action::Issue]);
+    let refused = Trouble::new(Reason::CaForbids, "this name is not allowed");
+    bench.send(Event::Issued(Err((Stage::Issue, refused))));
+    assert_eq!(bench.send(Event::IssuerBack), []);
+    assert!(bench.state.memory.failures.contains_key(&Stage::Issue));
+}
