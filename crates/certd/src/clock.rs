@@ -56,11 +56,13 @@ impl WallTimer {
             it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
             it_value: Timespec { tv_sec: seconds, tv_nsec: 0 },
         };
-        timerfd_settime(
-            self.fd.get_ref(),
-            TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET,
-            &value,
-        )?;
+        let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+        match timerfd_settime(self.fd.get_ref(), flags, &value) {
+            Ok(_) => {}
+            // The clock was set while nobody waited; the timer is armed nevertheless (timerfd_create(2), NOTES).
+            Err(rustix::io::Errno::CANCELED) => return Ok(Woken::ClockSet),
+            Err(error) => return Err(error.into()),
+        }
         loop {
             let mut ready = self.fd.readable().await?;
             let mut count = [0; 8];

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, info};
+use tracing::info;
 
 use crate::engine::{Engine, Message};
 use crate::executor::{Access, Executor, Launcher};
@@ -155,8 +155,8 @@ async fn until_told(
                 let _ = messages.send(Message::Hint).await;
             }
             ended = &mut *engine => {
-                error!("the engine ended by itself");
-                return ended.context("the engine failed");
+                ended.context("the engine failed")?;
+                bail!("the engine ended by itself; the log says why");
             }
         }
     }
