@@ -20,7 +20,7 @@ fn a_changed_root_blocks_until_it_is_accepted() -> Result<()> {
     fs::copy(&other.root, &root)?;
     let quoted = |path: &std::path::Path| format!("{:?}", path.display().to_string());
     let section = issuer_of(&ca).replace(&quoted(&ca.root), &quoted(&root));
-    let daemon = Setup::new(&scratch)?.issuer(section).start(&[manifest::entry(&scratch, "one")])?;
+    let daemon = Setup::new(&scratch)?.issuer(&section).start(&[manifest::entry(&scratch, "one")])?;
     daemon.wait_entry("one", "tells the wrong root", |entry| tells(entry, Reason::WrongRoot, &["root"]))?;
 
     fs::copy(&ca.root, &root)?;
@@ -31,7 +31,7 @@ fn a_changed_root_blocks_until_it_is_accepted() -> Result<()> {
     })?;
 
     let state = daemon.executor_state().display().to_string();
-    let accept = |print: &str| daemon.certctl(&["trust", "--accept", print, "--executor-state", &state]);
+    let accept = |print: &str| daemon.certctl(["trust", "--accept", print, "--executor-state", &state]);
     let slip = accept(&"0".repeat(64))?;
     ensure!(slip.status.code() == Some(1), "a root that nobody holds was accepted: {slip:?}");
     let done = accept(&new)?;

@@ -34,12 +34,8 @@ pub(crate) fn certificate(subject: &Subject<'_>, now: Timestamp) -> CertificateS
             seen.target_trouble.as_ref().and(seen.own.as_ref()).map(|own| &own.leaf)
         })
     });
-    let trouble = weightiest(state);
-    let (condition, finding) = condition(subject, now);
-    let next_attempt = trouble.map(|(_, failure)| match subject.availability {
-        Availability::Unavailable { next_look, trouble } if *trouble == failure.trouble => *next_look,
-        _ => failure.next_attempt_at,
-    });
+    let trouble = weightiest(state, subject.availability);
+    let (condition, finding) = condition(subject, trouble.as_ref(), now);
     CertificateStatus {
         name: entry.name.to_string(),
         common_name: entry.common_name.clone(),
@@ -57,31 +53,42 @@ pub(crate) fn certificate(subject: &Subject<'_>, now: Timestamp) -> CertificateS
         served: None,
         reason: finding.map(|reason| reason.code().to_owned()),
         warnings: subject.warnings.iter().chain(&state.memory.warnings).cloned().collect(),
-        attempts: trouble.map_or(0, |(_, failure)| failure.attempts),
-        next_attempt_at: next_attempt,
+        attempts: trouble.as_ref().map_or(0, |(_, failure)| failure.attempts),
+        next_attempt_at: trouble.as_ref().map(|(_, failure)| failure.next_attempt_at),
         last_error: trouble.map(|(stage, failure)| LastError {
             stage: stage.as_str().to_owned(),
-            message: failure.trouble.message.clone(),
+            message: failure.trouble.message,
             at: failure.at,
         }),
     }
 }
 
-/// The failure that matters most: what is blocked before what is retried before what waits.
-pub(crate) fn weightiest(state: &State) -> Option<(Stage, &Failure)> {
+/// The failure that matters most: what is blocked before what is retried before what waits. What an entry waits
+/// for at an issuer is told as the issuer is now, not as it was when the entry looked last.
+pub(crate) fn weightiest(state: &State, availability: &Availability) -> Option<(Stage, Failure)> {
     let weight = |failure: &Failure| match failure.trouble.reason.class() {
         RetryClass::Blocked => 0,
         RetryClass::Transport | RetryClass::CaFault | RetryClass::LocalIo | RetryClass::Command => 1,
         RetryClass::Waiting => 2,
     };
-    let failures = state.memory.failures.iter().map(|(stage, failure)| (*stage, failure));
+    let failures = state.memory.failures.iter().map(|(stage, failure)| match availability {
+        Availability::Unavailable { trouble, next_look } if *stage == Stage::Issue => {
+            let now = Failure { trouble: trouble.clone(), next_attempt_at: *next_look, ..failure.clone() };
+            (*stage, now)
+        }
+        _ => (*stage, failure.clone()),
+    });
     failures.min_by_key(|(stage, failure)| (weight(failure), *stage))
 }
 
-fn condition(subject: &Subject<'_>, now: Timestamp) -> (CertificateState, Option<Reason>) {
+fn condition(
+    subject: &Subject<'_>,
+    trouble: Option<&(Stage, Failure)>,
+    now: Timestamp,
+) -> (CertificateState, Option<Reason>) {
     use CertificateState as C;
     let Subject { entry, state, .. } = subject;
-    let failure = weightiest(state).map(|(_, failure)| failure.trouble.reason);
+    let failure = trouble.map(|(_, failure)| failure.trouble.reason);
     if let Some(seen) = &state.seen {
         let live = Pair::live(entry, &seen.live, None, now);
         let problem = rules::first(&[USABLE], &live).map(|finding| finding.reason);

@@ -286,7 +286,7 @@ impl Engine {
             }
         }
         self.entries.note_look(key);
-        self.orders.update(key, &self.entries);
+        self.orders.update(key, &self.entries, &self.authorities);
     }
 
     fn remember(&mut self, key: &AbsolutePath) {

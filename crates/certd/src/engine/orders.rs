@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use phoenix_core::lifecycle::{Action, Event, Reach, Request};
+use phoenix_core::lifecycle::{Action, Availability, Event, Reach, Request};
 use phoenix_core::name::{AbsolutePath, CertName};
 use phoenix_core::reason::{Reason, RetryClass};
 use phoenix_core::time::Timestamp;
@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::entries::{Entries, Tracked};
 use super::{Engine, OrderReply};
+use crate::authorities::Authorities;
 use crate::clock::now;
 use crate::report::weightiest;
 
@@ -56,7 +57,7 @@ fn reach(until: Until) -> Reach {
 }
 
 /// How an order stands for one entry; none while it is under way.
-fn result(tracked: &Tracked, wanted: Reach) -> Option<EntryResult> {
+fn result(tracked: &Tracked, wanted: Reach, availability: &Availability) -> Option<EntryResult> {
     let leaf = tracked.state.seen.as_ref().and_then(|seen| seen.live.leaf.as_ref());
     let done = |result, error, reason: Option<Reason>| EntryResult {
         name: tracked.entry.name.to_string(),
@@ -73,7 +74,7 @@ fn result(tracked: &Tracked, wanted: Reach) -> Option<EntryResult> {
         let error = format!("{} is paused in the manifest", tracked.entry.name);
         return Some(done(Outcome::Failed, Some(error), Some(Reason::Paused)));
     }
-    let (stage, failure) = weightiest(&tracked.state)?;
+    let (stage, failure) = weightiest(&tracked.state, availability)?;
     let outcome = match failure.trouble.reason.class() {
         RetryClass::Waiting => Outcome::Waiting,
         _ => Outcome::Failed,
@@ -102,10 +103,14 @@ impl Orders {
     }
 
     /// An entry changed: whoever waits for it may be done.
-    pub(super) fn update(&mut self, key: &AbsolutePath, entries: &Entries) {
+    pub(super) fn update(&mut self, key: &AbsolutePath, entries: &Entries, authorities: &Authorities) {
+        if self.0.is_empty() {
+            return;
+        }
         let Some(tracked) = entries.get(key) else { return };
+        let availability = authorities.availability(&tracked.entry, now());
         for waiter in self.0.iter_mut().filter(|waiter| waiter.waits_for(key)) {
-            if let Some(result) = result(tracked, waiter.reach) {
+            if let Some(result) = result(tracked, waiter.reach, &availability) {
                 waiter.results.insert(key.clone(), result);
             }
         }
