@@ -95,10 +95,17 @@ impl Life {
     }
 }
 
+/// What was seen in one file: its last content, and every certificate in order.
+#[derive(Debug, Default)]
+struct Seen {
+    last: Vec<u8>,
+    lives: Vec<Life>,
+}
+
 /// Looks at certificate files again and again and keeps every one that it saw.
 struct Sampler {
     places: Vec<Place>,
-    seen: RefCell<BTreeMap<PathBuf, (Vec<u8>, Vec<Life>)>>,
+    seen: RefCell<BTreeMap<PathBuf, Seen>>,
 }
 
 impl Sampler {
@@ -111,7 +118,7 @@ impl Sampler {
         let mut seen = self.seen.borrow_mut();
         for Place { cert, .. } in &self.places {
             let content = fs::read(cert).with_context(|| format!("{} is gone", cert.display()))?;
-            let (last, lives) = seen.entry(cert.clone()).or_default();
+            let Seen { last, lives } = seen.entry(cert.clone()).or_default();
             if *last != content {
                 lives.push(Life::of(cert)?);
                 *last = content;
@@ -123,7 +130,7 @@ impl Sampler {
     }
 
     fn lives(&self, place: &Place) -> Vec<Life> {
-        self.seen.borrow().get(&place.cert).map(|(_, lives)| lives.clone()).unwrap_or_default()
+        self.seen.borrow().get(&place.cert).map(|seen| seen.lives.clone()).unwrap_or_default()
     }
 
     /// Every certificate took the place of the one before within that one's window, and not earlier.
