@@ -93,3 +93,20 @@ impl Failures {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_step_that_fails_is_told_and_nothing_is_told_when_none_does() {
+        let (mut bonds, failures) = Bonds::none().unwrap();
+        // Opened for reading only.
+        bonds.group = Some(File::open("/dev/null").unwrap());
+        bonds.put_on().unwrap_err();
+        assert_eq!(failures.first(), Some("joining its control group"));
+        let (mut bonds, failures) = Bonds::none().unwrap();
+        bonds.put_on().unwrap();
+        assert_eq!(failures.first(), None);
+    }
+}

@@ -8,6 +8,8 @@ mod attacks;
 mod confinement;
 mod ending;
 mod gone;
+mod guest;
+mod impaired;
 mod lab;
 mod output;
 mod strict;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     phoenix_sandbox::supervisor_main_if_asked();
     gone::caller_main_if_asked();
     attacks::attacker_main_if_asked();
+    impaired::impaired_main_if_asked();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let names: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let all = [
@@ -43,6 +46,8 @@ fn main() -> ExitCode {
         confinement::TESTS,
         gone::TESTS,
         strict::TESTS,
+        guest::TESTS,
+        impaired::TESTS,
         unprivileged::TESTS,
     ]
     .concat();

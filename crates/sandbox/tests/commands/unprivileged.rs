@@ -17,7 +17,12 @@ fn everything_holds_for_a_normal_user_too() {
     let dir = tempfile::tempdir_in("/var/lib").unwrap();
     chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     let mut tests = Command::new("/proc/self/exe");
-    tests.arg("strict::").uid(NOBODY).gid(NOBODY).current_dir("/").env("PHOENIX_TEST_DIR", dir.path());
+    tests
+        .args(["strict::", "guest::"])
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .current_dir("/")
+        .env("PHOENIX_TEST_DIR", dir.path());
     let output = tests.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let failed: Vec<_> = text.lines().filter(|line| line.ends_with("FAILED")).collect();
