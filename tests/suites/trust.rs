@@ -20,7 +20,10 @@ fn a_changed_root_blocks_until_it_is_accepted() -> Result<()> {
     fs::copy(&other.root, &root)?;
     let quoted = |path: &std::path::Path| format!("{:?}", path.display().to_string());
     let section = issuer_of(&ca).replace(&quoted(&ca.root), &quoted(&root));
-    let daemon = Setup::new(&scratch)?.issuer(&section).start(&[manifest::entry(&scratch, "one")])?;
+    let daemon = Setup::new(&scratch)?
+        .issuer(&section)
+        .lines("[renewal]\npoll = \"1s\"\n")
+        .start(&[manifest::entry(&scratch, "one")])?;
     daemon.wait_entry("one", "tells the wrong root", |entry| tells(entry, Reason::WrongRoot, &["root"]))?;
 
     fs::copy(&ca.root, &root)?;
