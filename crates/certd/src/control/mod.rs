@@ -9,6 +9,7 @@ mod routes;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::net::{UnixListener, UnixStream};
@@ -18,6 +19,8 @@ use tracing::warn;
 
 use crate::engine::Message;
 
+/// How long clients may take to finish when the daemon ends.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// The group whose members may read.
 const READERS: &str = "phoenix-certd";
 
@@ -49,12 +52,41 @@ pub(crate) async fn listen(path: &Path) -> Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves until `stop`.
+/// Serves until `stop`. Answers under way may be finished then, but not for as long as their readers please.
 pub(crate) async fn serve(listener: UnixListener, messages: mpsc::Sender<Message>, stop: CancellationToken) {
     let service = routes::router(messages).into_make_service_with_connect_info::<peer::Peer>();
-    let served =
-        axum::serve(listener, service).with_graceful_shutdown(async move { stop.cancelled().await }).await;
-    if let Err(error) = served {
-        warn!("the control socket failed: {error}");
+    let served = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let patience = async {
+        stop.cancelled().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        served = served => if let Err(error) = served {
+            warn!("the control socket failed: {error}");
+        },
+        () = patience => warn!("a client of the control socket did not finish in time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stops_in_the_middle_of_a_request_does_not_hold_up_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control.sock");
+        let listener = listen(&path).await.unwrap();
+        let (messages, _inbox) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, messages, stop.clone()));
+        let mut client = UnixStream::connect(&path).await.unwrap();
+        client.write_all(b"POST /v1/sync HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{").await.unwrap();
+        tokio::time::sleep(FAREWELL).await;
+        stop.cancel();
+        serving.await.unwrap();
+        drop(client);
     }
 }
