@@ -1,6 +1,6 @@
 //! What operators asked for and how far it has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use phoenix_core::lifecycle::{Action, Availability, Event, Reach, Request};
@@ -27,6 +27,8 @@ pub(crate) struct Orders(Vec<Waiter>);
 
 struct Waiter {
     keys: Vec<(AbsolutePath, CertName)>,
+    /// Of these, those without a result.
+    open: BTreeSet<AbsolutePath>,
     results: BTreeMap<AbsolutePath, EntryResult>,
     reach: Reach,
     deadline: Timestamp,
@@ -96,7 +98,7 @@ impl Orders {
 
     /// Tells those who wait for an entry what is being done for it.
     pub(super) fn progress(&self, key: &AbsolutePath, name: &CertName, action: &Action) {
-        for waiter in self.0.iter().filter(|waiter| waiter.waits_for(key)) {
+        for waiter in self.0.iter().filter(|waiter| waiter.open.contains(key)) {
             let line = Progress::Stage { name: name.to_string(), message: words(action).to_owned() };
             let _ = waiter.progress.send(line);
         }
@@ -109,9 +111,9 @@ impl Orders {
         }
         let Some(tracked) = entries.get(key) else { return };
         let availability = authorities.availability(&tracked.entry, now());
-        for waiter in self.0.iter_mut().filter(|waiter| waiter.waits_for(key)) {
+        for waiter in self.0.iter_mut().filter(|waiter| waiter.open.contains(key)) {
             if let Some(result) = result(tracked, waiter.reach, &availability) {
-                waiter.results.insert(key.clone(), result);
+                waiter.settle(key, result);
             }
         }
         self.finish();
@@ -128,8 +130,8 @@ impl Orders {
     /// Entries that are no longer in the manifest will never be done.
     pub(super) fn forget_removed(&mut self, entries: &Entries) {
         for waiter in &mut self.0 {
-            for (key, name) in &waiter.keys {
-                if entries.get(key).is_none() {
+            for (key, name) in waiter.keys.clone() {
+                if entries.get(&key).is_none() && waiter.open.contains(&key) {
                     let gone = EntryResult {
                         name: name.to_string(),
                         result: Outcome::Failed,
@@ -137,7 +139,7 @@ impl Orders {
                         error: Some("the entry was removed from the manifest".into()),
                         reason: Some(Reason::UnknownEntry.code().into()),
                     };
-                    waiter.results.insert(key.clone(), gone);
+                    waiter.settle(&key, gone);
                 }
             }
         }
@@ -145,13 +147,14 @@ impl Orders {
     }
 
     fn finish(&mut self) {
-        self.0.retain(|waiter| {
+        self.0.retain_mut(|waiter| {
             if waiter.progress.is_closed() {
                 return false;
             }
-            let results: Option<Vec<_>> =
-                waiter.keys.iter().map(|(key, _)| waiter.results.get(key).cloned()).collect();
-            let Some(results) = results else { return true };
+            if !waiter.open.is_empty() {
+                return true;
+            }
+            let results = waiter.keys.iter().filter_map(|(key, _)| waiter.results.remove(key)).collect();
             let _ = waiter.progress.send(Progress::End { results });
             false
         });
@@ -159,22 +162,25 @@ impl Orders {
 }
 
 impl Waiter {
-    fn waits_for(&self, key: &AbsolutePath) -> bool {
-        !self.results.contains_key(key) && self.keys.iter().any(|(wanted, _)| wanted == key)
+    fn settle(&mut self, key: &AbsolutePath, result: EntryResult) {
+        self.open.remove(key);
+        self.results.insert(key.clone(), result);
     }
 
     fn fill(&mut self, outcome: Outcome, why: &str, entries: &Entries) {
         for (key, name) in &self.keys {
-            self.results.entry(key.clone()).or_insert_with(|| {
-                let seen = entries.get(key).and_then(|tracked| tracked.state.seen.as_ref());
-                EntryResult {
-                    name: name.to_string(),
-                    result: outcome,
-                    serial: seen.and_then(|seen| Some(seen.live.leaf.as_ref()?.serial.clone())),
-                    error: (outcome != Outcome::Accepted).then(|| why.to_owned()),
-                    reason: None,
-                }
-            });
+            if !self.open.remove(key) {
+                continue;
+            }
+            let seen = entries.get(key).and_then(|tracked| tracked.state.seen.as_ref());
+            let result = EntryResult {
+                name: name.to_string(),
+                result: outcome,
+                serial: seen.and_then(|seen| Some(seen.live.leaf.as_ref()?.serial.clone())),
+                error: (outcome != Outcome::Accepted).then(|| why.to_owned()),
+                reason: None,
+            };
+            self.results.insert(key.clone(), result);
         }
     }
 }
@@ -214,6 +220,7 @@ impl Engine {
         let timeout = Duration::from_secs(timeout.unwrap_or(DEFAULT_TIMEOUT).clamp(1, 86_400));
         let mut waiter = Waiter {
             keys: keys.clone(),
+            open: keys.iter().map(|(key, _)| key.clone()).collect(),
             results: BTreeMap::new(),
             reach: wish.reach,
             deadline: now().plus(timeout),
