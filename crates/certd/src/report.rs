@@ -1,5 +1,6 @@
 //! The status document's account of one certificate.
 
+use phoenix_core::facts::OwnCopy;
 use phoenix_core::lifecycle::{
     Availability, Failure, Phase, Reach, Stage, State, Work, is_own, renew_at, standing,
 };
@@ -115,7 +116,10 @@ fn condition(
     let finding = state.finding.as_ref().map(|finding| finding.reason);
     let Some(seen) = &state.seen else { return (C::Waiting, None) };
     let standing = standing(entry, seen, &state.memory);
-    if standing.written && !standing.reached(Reach::Verified) && state.memory.hold.is_some() {
+    let held = |own: &OwnCopy| {
+        state.memory.hold.as_ref().is_some_and(|hold| hold.fingerprint == own.leaf.fingerprint)
+    };
+    if standing.written && !standing.reached(Reach::Verified) && seen.own.as_ref().is_some_and(held) {
         return (C::Waiting, Some(Reason::Held));
     }
     if let Phase::Working { work, .. } = state.phase {
@@ -146,7 +150,11 @@ fn deployment(subject: &Subject<'_>) -> Deployment {
             verified: StageState::None,
         };
     };
-    let failed = |stages: &[Stage]| stages.iter().any(|stage| state.memory.failures.contains_key(stage));
+    // What waits for a guest or an issuer has not failed.
+    let has_failed = |failure: &Failure| failure.trouble.reason.class() != RetryClass::Waiting;
+    let failed = |stages: &[Stage]| {
+        stages.iter().any(|stage| state.memory.failures.get(stage).is_some_and(has_failed))
+    };
     let stage = |done: bool, stages: &[Stage]| match done {
         true => StageState::Done,
         false if failed(stages) => StageState::Failed,
