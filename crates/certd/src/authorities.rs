@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use phoenix_core::lifecycle::Availability;
@@ -39,6 +40,8 @@ pub(crate) struct Authority {
     health_warnings: Vec<String>,
     skew: Option<i64>,
     permits: Arc<Semaphore>,
+    /// How often it was found out of reach.
+    outages: Arc<AtomicU64>,
     /// A look is under way.
     looking: bool,
 }
@@ -58,6 +61,15 @@ pub(crate) struct Door {
     pub client: Arc<dyn Issuer>,
     /// Requests at a time.
     pub permits: Arc<Semaphore>,
+    outages: Arc<AtomicU64>,
+    outages_before: u64,
+}
+
+impl Door {
+    /// The issuer went out of reach since the job was made: whatever queued behind that need not find out too.
+    pub(crate) fn closed_meanwhile(&self) -> bool {
+        self.outages.load(Ordering::Relaxed) != self.outages_before
+    }
 }
 
 /// How to look at an issuer.
@@ -103,6 +115,7 @@ impl Authorities {
                         health_warnings: Vec::new(),
                         skew: None,
                         permits: Arc::new(Semaphore::new(concurrency)),
+                        outages: Arc::default(),
                         looking: false,
                     };
                     (issuer.name.clone(), authority)
@@ -150,6 +163,8 @@ impl Authorities {
                 name: authority.settings.name.clone(),
                 client: authority.client.clone()?,
                 permits: authority.permits.clone(),
+                outages_before: authority.outages.load(Ordering::Relaxed),
+                outages: authority.outages.clone(),
             })
         };
         let known: Vec<&Authority> = entry.issuers.iter().filter_map(|name| self.0.get(name)).collect();
@@ -183,6 +198,7 @@ impl Authorities {
         } else {
             Trouble::new(Reason::IssuerNotReady, format!("{} It has never answered so far.", trouble.message))
         };
+        authority.outages.fetch_add(1, Ordering::Relaxed);
         authority.outage = Some(Outage { trouble, looks, next_look: now.plus(pause) });
     }
 

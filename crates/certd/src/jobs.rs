@@ -129,6 +129,12 @@ impl Job {
     async fn ask(&self, door: &Door, order: &Order, news: &mut Vec<IssuerNews>) -> Result<String, Trouble> {
         // The semaphore is never closed.
         let _permit = door.permits.acquire().await;
+        if door.closed_meanwhile() {
+            return Err(Trouble::new(
+                Reason::CaUnreachable,
+                format!("issuer {} went out of reach while this request waited for its turn", door.name),
+            ));
+        }
         let minter = Minter { job: self, issuer: door.name.clone() };
         let name = door.name.clone();
         match door.client.issue(order, &minter).await {

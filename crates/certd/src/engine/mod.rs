@@ -35,7 +35,7 @@ use orders::Orders;
 /// Messages that are taken in before what was decided is carried out.
 const BATCH: usize = 256;
 /// How long a first report waits for the first look at every entry.
-const FIRST_LOOK: std::time::Duration = std::time::Duration::from_secs(10);
+const FIRST_LOOK: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What the engine is told.
 pub(crate) enum Message {
@@ -169,13 +169,19 @@ impl Engine {
         if let Err(error) = self.journal.sync() {
             error!("cannot write the journal: {error}. A restart forgets recent failures and orders");
         }
+        // First looks go before work, so that a first report need not wait for a whole fleet to be issued.
+        let early = self.is_early();
         for (key, action) in std::mem::take(&mut self.decided) {
-            self.start(&key, action);
+            if early && !matches!(action, Action::Observe) {
+                self.decided.push((key, action));
+            } else {
+                self.start(&key, action);
+            }
         }
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        let early = (!self.early.is_empty()).then_some(self.early_until);
+        let early = (!self.early.is_empty() || !self.decided.is_empty()).then_some(self.early_until);
         let candidates = [
             Some(self.next_poll),
             self.next_sweep,
