@@ -10,7 +10,7 @@ use phoenix_core::reason::{Reason, Trouble};
 use phoenix_protocol::executor::{Answer, Operation, Request, Response, VERSION};
 use phoenix_protocol::frame::{self, FrameError, MAX_REQUEST, MAX_RESPONSE};
 
-use super::{LaneKind, Lanes};
+use super::{LaneKind, Lanes, Owner};
 use crate::operations::Executor;
 
 /// Open requests for files and keys; over it nothing more is read until one is answered.
@@ -112,6 +112,7 @@ struct Connection {
     executor: Arc<Executor>,
     lanes: Lanes,
     link: Arc<Link>,
+    owner: Owner,
     greeted: bool,
 }
 
@@ -120,7 +121,8 @@ impl Connection {
         let writer = stream.try_clone()?;
         writer.set_write_timeout(Some(WRITE_TIMEOUT))?;
         let link = Link { writer: Mutex::new(writer), open: Mutex::default(), answered: Condvar::new() };
-        Ok(Self { executor, lanes, link: Arc::new(link), greeted: false })
+        let owner = lanes.new_owner();
+        Ok(Self { executor, lanes, link: Arc::new(link), owner, greeted: false })
     }
 
     fn read_all(&mut self, mut stream: UnixStream) -> Result<(), FrameError> {
@@ -132,6 +134,7 @@ impl Connection {
         };
         // The writer's descriptor lives on in the workers: without this the other side would never see the end.
         let _ = stream.shutdown(Shutdown::Both);
+        self.lanes.forget(self.owner);
         Err(outcome)
     }
 
@@ -157,7 +160,7 @@ impl Connection {
         let (kind, keys) = self.executor.placement(&operation)?;
         self.link.begin(id, kind)?;
         let (executor, link) = (Arc::clone(&self.executor), Arc::clone(&self.link));
-        let accepted = self.lanes.of(kind).submit(keys, move || {
+        let accepted = self.lanes.of(kind).submit(self.owner, keys, move || {
             let answer =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| executor.perform(operation)));
             link.finish(id, kind, answer.unwrap_or_else(|_| Err(defect())));

@@ -18,7 +18,11 @@ pub(crate) enum Key {
 
 type Work = Box<dyn FnOnce() + Send>;
 
+/// Who queued a job: a number that no other connection has.
+pub(super) type Owner = u64;
+
 struct Job {
+    owner: Owner,
     keys: Vec<Key>,
     work: Work,
 }
@@ -94,12 +98,12 @@ impl Lane {
     }
 
     /// Queues `work`; false when the lane is closed or no thread can be had at all.
-    pub(crate) fn submit(&self, keys: Vec<Key>, work: impl FnOnce() + Send + 'static) -> bool {
+    pub(super) fn submit(&self, owner: Owner, keys: Vec<Key>, work: impl FnOnce() + Send + 'static) -> bool {
         let mut state = self.0.lock();
         if state.closed || !self.have_thread(&mut state) {
             return false;
         }
-        state.waiting.push_back(Job { keys, work: Box::new(work) });
+        state.waiting.push_back(Job { owner, keys, work: Box::new(work) });
         drop(state);
         self.0.changed.notify_all();
         true
@@ -115,6 +119,13 @@ impl Lane {
             Err(error) => tracing::warn!(lane = self.0.name, %error, "no new thread"),
         }
         !state.threads.is_empty()
+    }
+
+    /// Drops what an owner left waiting.
+    pub(super) fn forget(&self, owner: Owner) {
+        self.0.lock().waiting.retain(|job| job.owner != owner);
+        // One that it stood in the way of may be free now.
+        self.0.changed.notify_all();
     }
 
     /// Drops what waits and returns when what runs has ended.
@@ -149,7 +160,7 @@ mod tests {
         let (done, results) = channel();
         for number in 0..100 {
             let (inside, done) = (Arc::clone(&inside), done.clone());
-            assert!(lane.submit(key("a"), move || {
+            assert!(lane.submit(1, key("a"), move || {
                 let alone = inside.try_lock().is_ok();
                 done.send((number, alone)).unwrap();
             }));
@@ -163,10 +174,10 @@ mod tests {
         let lane = Lane::new("test", 2);
         let (release, gate) = channel::<()>();
         let (done, results) = channel();
-        lane.submit(key("slow"), move || gate.recv().unwrap());
+        lane.submit(1, key("slow"), move || gate.recv().unwrap());
         for name in ["slow", "other", "third"] {
             let done = done.clone();
-            lane.submit(key(name), move || done.send(name).unwrap());
+            lane.submit(1, key(name), move || done.send(name).unwrap());
         }
         assert_eq!([results.recv().unwrap(), results.recv().unwrap()], ["other", "third"]);
         release.send(()).unwrap();
@@ -179,7 +190,7 @@ mod tests {
         state.busy.insert(Key::Target("a".into()));
         for keys in [vec!["a", "b"], vec!["b"], vec!["c"]] {
             let keys = keys.into_iter().map(|name| Key::Target(name.to_owned())).collect();
-            state.waiting.push_back(Job { keys, work: Box::new(|| ()) });
+            state.waiting.push_back(Job { owner: 1, keys, work: Box::new(|| ()) });
         }
         assert_eq!(state.take().unwrap().keys, key("c"));
         assert!(state.take().is_none(), "b waits behind a+b");
@@ -194,18 +205,18 @@ mod tests {
         let (release, gate) = channel::<()>();
         let (done, results) = channel();
         let finished = done.clone();
-        lane.submit(vec![], move || {
+        lane.submit(1, vec![], move || {
             started.send(()).unwrap();
             gate.recv().unwrap();
             finished.send("running").unwrap();
         });
         wait.recv().unwrap();
-        lane.submit(vec![], move || done.send("waiting").unwrap());
+        lane.submit(1, vec![], move || done.send("waiting").unwrap());
         let closing = std::thread::spawn({
             let lane = lane.clone();
             move || lane.close()
         });
-        while lane.submit(vec![], || ()) {
+        while lane.submit(1, vec![], || ()) {
             std::thread::yield_now();
         }
         release.send(()).unwrap();
@@ -214,11 +225,33 @@ mod tests {
     }
 
     #[test]
+    fn what_a_lost_owner_left_waiting_is_dropped_and_stands_in_nobodys_way() {
+        let lane = Lane::new("test", 2);
+        let (started, wait) = channel();
+        let (release, gate) = channel::<()>();
+        let (done, results) = channel();
+        let (running, waiting, other) = (done.clone(), done.clone(), done);
+        lane.submit(1, key("a"), move || {
+            started.send(()).unwrap();
+            gate.recv().unwrap();
+            running.send("running").unwrap();
+        });
+        wait.recv().unwrap();
+        let both = vec![Key::Target("a".into()), Key::Target("b".into())];
+        lane.submit(1, both, move || waiting.send("waiting").unwrap());
+        lane.submit(2, key("b"), move || other.send("other").unwrap());
+        lane.forget(1);
+        assert_eq!(results.recv().unwrap(), "other");
+        release.send(()).unwrap();
+        assert_eq!(results.iter().collect::<Vec<_>>(), ["running"]);
+    }
+
+    #[test]
     fn a_panic_frees_its_keys() {
         let lane = Lane::new("test", 1);
         let (done, results) = channel();
-        lane.submit(key("a"), || panic!("on purpose"));
-        lane.submit(key("a"), move || done.send(()).unwrap());
+        lane.submit(1, key("a"), || panic!("on purpose"));
+        lane.submit(1, key("a"), move || done.send(()).unwrap());
         results.recv().unwrap();
     }
 }

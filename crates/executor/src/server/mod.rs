@@ -12,12 +12,13 @@ mod sockets;
 
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::operations::Executor;
 
-pub(crate) use lane::{Key, Lane};
+pub(crate) use lane::Key;
+use lane::{Lane, Owner};
 pub use sockets::{SocketError, Source};
 
 /// Connections at a time. One daemon needs one; the others are for its successor during a restart.
@@ -43,18 +44,31 @@ pub(crate) enum LaneKind {
 pub(crate) struct Lanes {
     files: Lane,
     commands: Lane,
+    owners: Arc<AtomicU64>,
 }
 
 impl Lanes {
     fn new() -> Self {
-        Self { files: Lane::new("files", FILE_THREADS), commands: Lane::new("command", COMMAND_THREADS) }
+        let (files, commands) = (Lane::new("files", FILE_THREADS), Lane::new("command", COMMAND_THREADS));
+        Self { files, commands, owners: Arc::default() }
     }
 
-    pub(crate) fn of(&self, kind: LaneKind) -> &Lane {
+    fn new_owner(&self) -> Owner {
+        self.owners.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn of(&self, kind: LaneKind) -> &Lane {
         match kind {
             LaneKind::Files => &self.files,
             LaneKind::Commands => &self.commands,
         }
+    }
+
+    /// Drops what a connection left waiting: nobody would get the answers, and without this whoever connects again
+    /// and again could fill the queues without limit.
+    fn forget(&self, owner: Owner) {
+        self.files.forget(owner);
+        self.commands.forget(owner);
     }
 
     fn close(&self) {
