@@ -145,15 +145,19 @@ impl Dir {
 
     /// Names in this directory, in no order.
     pub(crate) fn names(&self) -> Result<Vec<String>, Failure> {
+        self.listing()?.collect()
+    }
+
+    fn is_empty(&self) -> Result<bool, Failure> {
+        self.listing()?.next().transpose().map(|first| first.is_none())
+    }
+
+    fn listing(&self) -> Result<impl Iterator<Item = Result<String, Failure>> + '_, Failure> {
         let fail = |errno| self.fail(Attempt::Read, "", errno);
-        let mut names = Vec::new();
-        for item in fs::Dir::new(self.readable()?).map_err(fail)? {
-            let name = item.map_err(fail)?.file_name().to_string_lossy().into_owned();
-            if name != "." && name != ".." {
-                names.push(name);
-            }
-        }
-        Ok(names)
+        let names = fs::Dir::new(self.readable()?)
+            .map_err(fail)?
+            .map(move |item| item.map(|item| item.file_name().to_string_lossy().into_owned()).map_err(fail));
+        Ok(names.filter(|name| !matches!(name.as_deref(), Ok("." | ".."))))
     }
 
     /// A descriptor of the same directory that can be listed, changed and synced.
@@ -327,9 +331,13 @@ impl Disk {
         dir.enter(name)?.ok_or_else(|| dir.fail(Attempt::Enter, name, Errno::NOENT))
     }
 
-    /// Owner and mode of a new directory.
+    /// Owner and mode of a new directory. One that holds something is not new: whoever owns the directory above
+    /// has put another in its place, to be given what it holds.
     pub(crate) fn dress_dir(&self, dir: &Dir, uid: u32, gid: u32, mode: u16) -> Result<(), Failure> {
         let fd = dir.readable()?;
+        if !dir.is_empty()? {
+            return Err(dir.fail(Attempt::Create, "", Errno::NOTEMPTY));
+        }
         self.chown_fd(&fd, dir.path(), uid, gid).map_err(|errno| dir.fail(Attempt::Chown, "", errno))?;
         self.faults
             .before(Deed::Chmod, dir.path())

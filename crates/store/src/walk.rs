@@ -78,13 +78,30 @@ pub(crate) fn create_missing(disk: &Disk, walked: Walked, temp: &str) -> Result<
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{MetadataExt, symlink};
     use std::path::Path;
+    use std::sync::Arc;
 
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fault::NoFaults;
+
+    #[test]
+    fn a_directory_that_was_put_in_the_place_of_a_new_one_is_not_given_away() {
+        let scratch = tempfile::tempdir().unwrap();
+        let disk = Disk::new(Arc::new(NoFaults));
+        let dress = |name: &str| {
+            let path = scratch.path().join(name);
+            let outcome = disk.dress_dir(&Dir::open(&path).unwrap(), 100_000, 100_000, 0o755);
+            (outcome.map_err(|failure| failure.errno), fs::metadata(path).unwrap().uid())
+        };
+        fs::create_dir_all(scratch.path().join("held/secret")).unwrap();
+        fs::create_dir(scratch.path().join("new")).unwrap();
+        assert_eq!(dress("held"), (Err(Errno::NOTEMPTY), 0));
+        assert_eq!(dress("new"), (Ok(()), 100_000));
+    }
 
     #[derive(Clone, Debug)]
     enum Made {
