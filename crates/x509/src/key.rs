@@ -12,12 +12,11 @@ use aws_lc_rs::signature::{
     EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
 };
 use phoenix_core::manifest::KeyType;
-use rustls_pki_types::PrivateKeyDer;
-use rustls_pki_types::pem::PemObject;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::digest::sha256_hex;
-use crate::{X509Error, pem, spki};
+use crate::pem::{self, Damage};
+use crate::{X509Error, spki};
 
 /// Curves of keys that are read, with the hash that goes with each.
 const CURVES: [&EcdsaSigningAlgorithm; 3] =
@@ -50,10 +49,11 @@ impl KeyPair {
     /// Other sections are passed over, so that a combined file can be read.
     pub fn from_pem(pem: &[u8]) -> Result<Self, X509Error> {
         pem::within(pem.len(), "private key", Self::MAX_BYTES)?;
-        let mut der = PrivateKeyDer::from_pem_slice(pem).map_err(|error| unreadable(pem, &error))?;
-        let signer = Signer::from_der(&der);
-        der.zeroize();
-        let signer = signer.ok_or_else(|| {
+        let damaged = |damage| unreadable(pem, Some(damage));
+        let found = pem::sections(pem)
+            .find_map(|section| section.map(|section| Some((Form::of(section.label)?, section))).transpose());
+        let (form, section) = found.ok_or_else(|| unreadable(pem, None))?.map_err(damaged)?;
+        let signer = Signer::from_der(form, &section.der().map_err(damaged)?).ok_or_else(|| {
             X509Error::Key(
                 "it is damaged, or neither EC (P-256, P-384, P-521), RSA (2048 to 8192 bits) nor Ed25519"
                     .into(),
@@ -91,14 +91,31 @@ impl fmt::Debug for KeyPair {
 }
 
 /// Why there is no key in `pem`.
-fn unreadable(pem: &[u8], error: &rustls_pki_types::pem::Error) -> X509Error {
+fn unreadable(pem: &[u8], damage: Option<Damage>) -> X509Error {
     let has = |text: &[u8]| pem.windows(text.len()).any(|window| window == text);
     if has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED") {
         return X509Error::EncryptedKey;
     }
-    match error {
-        rustls_pki_types::pem::Error::NoItemsFound => X509Error::NoKey,
-        error => X509Error::Pem { what: "private key", why: pem::describe(error).into() },
+    damage
+        .map_or(X509Error::NoKey, |damage| X509Error::Pem { what: "private key", why: damage.words().into() })
+}
+
+/// How a private key is written.
+#[derive(Clone, Copy)]
+enum Form {
+    Pkcs1,
+    Pkcs8,
+    Sec1,
+}
+
+impl Form {
+    fn of(label: &[u8]) -> Option<Self> {
+        match label {
+            b"PRIVATE KEY" => Some(Self::Pkcs8),
+            b"EC PRIVATE KEY" => Some(Self::Sec1),
+            b"RSA PRIVATE KEY" => Some(Self::Pkcs1),
+            _ => None,
+        }
     }
 }
 
@@ -114,14 +131,11 @@ impl Signer {
         }
     }
 
-    fn from_der(der: &PrivateKeyDer<'_>) -> Option<Self> {
-        match der {
-            PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()).ok().map(Self::Rsa),
-            PrivateKeyDer::Sec1(der) => {
-                ecdsa(|curve| EcdsaKeyPair::from_private_key_der(curve, der.secret_sec1_der()))
-            }
-            PrivateKeyDer::Pkcs8(der) => Self::from_pkcs8(der.secret_pkcs8_der()),
-            _ => None,
+    fn from_der(form: Form, der: &[u8]) -> Option<Self> {
+        match form {
+            Form::Pkcs1 => RsaKeyPair::from_der(der).ok().map(Self::Rsa),
+            Form::Sec1 => ecdsa(|curve| EcdsaKeyPair::from_private_key_der(curve, der)),
+            Form::Pkcs8 => Self::from_pkcs8(der),
         }
     }
 
