@@ -40,9 +40,9 @@ impl Executor {
             [member] if deliver::is_legacy(member.entry()) => self.copy_and_run(member, &spec)?,
             _ => self.run_command(&spec)?,
         }
-        for member in &wave {
-            record_activation(member)?;
-        }
+        // One whose record cannot be written does not make the others run the command again.
+        let recorded: Vec<_> = wave.iter().map(record_activation).collect();
+        recorded.into_iter().collect::<Result<(), _>>()?;
         let observations =
             wave.iter().map(|member| self.observe(member.entry())).collect::<Result<Vec<_>, _>>()?;
         Ok(Answer::Done { observations })

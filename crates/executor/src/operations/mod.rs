@@ -20,6 +20,7 @@ mod issuers;
 mod keep;
 mod observe;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use phoenix_core::manifest::Entry;
@@ -89,8 +90,13 @@ impl Executor {
 
     fn command_placement(&self, entries: &[EntryRef]) -> Result<(LaneKind, Vec<Key>), Trouble> {
         let mut keys = Vec::new();
+        let mut names = BTreeSet::new();
         for wanted in entries {
             let entry = &self.known(wanted)?.entry;
+            if !names.insert(&wanted.name) {
+                let message = format!("`{}` is named twice in one request.", wanted.name);
+                return Err(Trouble::new(Reason::BadRequest, message));
+            }
             keys.push(pair_key(entry));
             keys.extend(activate::targets(entry).into_iter().map(Key::Target));
         }

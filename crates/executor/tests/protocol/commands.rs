@@ -72,14 +72,20 @@ fn keys_that_a_command_prints_do_not_get_into_messages() {
     assert!(!message.contains('\x1b'), "{message}");
 }
 
-#[test]
-fn equal_commands_run_once_for_all_their_entries() {
+/// `web` and `web2` with the same command.
+fn two_with_one_command() -> Place {
     let place = Place::new(&json!([]));
     let command = [place.text("bin/hook"), place.text("log")];
     let mut other = place.web(&json!({"post_renewal_command": command, "name": "web2"}));
     other["cert_path"] = place.text("target/web2/cert.pem").into();
     other["key_path"] = place.text("target/web2/key.pem").into();
     place.manifest(&json!([place.web(&json!({"post_renewal_command": command})), other]));
+    place
+}
+
+#[test]
+fn equal_commands_run_once_for_all_their_entries() {
+    let place = two_with_one_command();
     let mut link = place.start();
     for name in ["web", "web2"] {
         link.issue(&place.ca, name, &Leaf::good());
@@ -90,7 +96,20 @@ fn equal_commands_run_once_for_all_their_entries() {
 }
 
 #[test]
-fn entries_with_different_commands_or_none_are_not_activated_together() {
+fn a_command_is_remembered_for_the_others_when_one_record_cannot_be_written() {
+    let place = two_with_one_command();
+    let mut link = place.start();
+    let records = || fs::read_dir(place.path("state/entries")).unwrap();
+    link.issue(&place.ca, "web", &Leaf::good());
+    let of_web = records().next().unwrap().unwrap().path();
+    link.issue(&place.ca, "web2", &Leaf::good());
+    fs::create_dir(of_web.join("ledger.json")).unwrap();
+    link.activate(&["web", "web2"]).unwrap_err();
+    assert!(link.observe("web2").ledger.activated.is_some());
+}
+
+#[test]
+fn entries_with_different_commands_none_or_the_same_twice_are_not_activated_together() {
     let place = Place::new(&json!([]));
     let mut other = place.web(&json!({"name": "web2"}));
     other["cert_path"] = place.text("target/web2/cert.pem").into();
@@ -103,7 +122,7 @@ fn entries_with_different_commands_or_none_are_not_activated_together() {
     for name in ["web", "web2"] {
         link.issue(&place.ca, name, &Leaf::good());
     }
-    for names in [&["web", "web2"][..], &["web2"], &[]] {
+    for names in [&["web", "web2"][..], &["web", "web"], &["web2"], &[]] {
         assert_eq!(link.activate(names).unwrap_err().reason, Reason::BadRequest, "{names:?}");
     }
     assert!(!place.path("log").exists());
