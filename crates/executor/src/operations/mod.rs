@@ -71,6 +71,9 @@ impl Executor {
     /// On which threads an operation runs, and what it must have for itself.
     pub(crate) fn placement(&self, operation: &Operation) -> Result<(LaneKind, Vec<Key>), Trouble> {
         match operation {
+            // A manifest on storage that hangs costs one thread, not one for each look at it; and a slow look at an
+            // old version cannot replace what a later one found.
+            Operation::Snapshot { refresh: true, .. } => Ok((LaneKind::Files, vec![Key::Manifest])),
             Operation::Hello { .. } | Operation::Snapshot { .. } | Operation::Trust { .. } => {
                 Ok((LaneKind::Files, Vec::new()))
             }

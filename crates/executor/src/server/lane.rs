@@ -10,6 +10,8 @@ use std::thread::JoinHandle;
 /// What a job must have for itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
+    /// Looking at the manifest file.
+    Manifest,
     /// The files and the state of the pair with this key path.
     Pair(String),
     /// A guest, or what else a command acts on.
