@@ -1,7 +1,7 @@
 //! Runs a command under a confinement profile and tells what confined it and how it ended.
 //!
 //! ```text
-//! confined plain|guest|strict [--hide PATH]… [--read PATH]… [--times N] -- PROGRAM ARGUMENT…
+//! confined plain|guest|strict [--hide PATH]… [--read PATH]… [--write PATH]… [--times N] -- PROGRAM ARGUMENT…
 //! ```
 //! With `--times` it runs that often, and the median time from order to report is told, beside that of a bare
 //! start of the same program.
@@ -16,6 +16,7 @@ struct Options {
     profile: String,
     hide: Vec<String>,
     read: Vec<String>,
+    write: Vec<String>,
     times: usize,
     argv: Vec<String>,
 }
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     phoenix_sandbox::supervisor_main_if_asked();
     let Some(options) = options() else {
         eprintln!(
-            "confined plain|guest|strict [--hide PATH] [--read PATH] [--times N] -- PROGRAM ARGUMENT..."
+            "confined plain|guest|strict [--hide PATH] [--read PATH] [--write PATH] [--times N] -- PROGRAM ARGUMENT..."
         );
         return ExitCode::from(2);
     };
@@ -58,12 +59,19 @@ fn main() -> ExitCode {
 
 fn options() -> Option<Options> {
     let mut words = std::env::args().skip(1);
-    let mut options =
-        Options { profile: words.next()?, hide: vec![], read: vec![], times: 1, argv: Vec::new() };
+    let mut options = Options {
+        profile: words.next()?,
+        hide: vec![],
+        read: vec![],
+        write: vec![],
+        times: 1,
+        argv: Vec::new(),
+    };
     loop {
         match words.next()?.as_str() {
             "--hide" => options.hide.push(words.next()?),
             "--read" => options.read.push(words.next()?),
+            "--write" => options.write.push(words.next()?),
             "--times" => options.times = words.next()?.parse().ok()?,
             "--" => break,
             _ => return None,
@@ -76,10 +84,11 @@ fn options() -> Option<Options> {
 fn profile(options: &Options) -> Profile {
     let hidden = options.hide.iter().map(Into::into).collect();
     match options.profile.as_str() {
-        "guest" => Profile::Guest(Guest { hidden }),
+        "guest" => Profile::Guest(Guest { hidden, writes: options.write.iter().map(Into::into).collect() }),
         "strict" => {
             let reads = options.read.iter().map(Into::into).collect();
-            Profile::Strict(Strict { hidden, reads, ..Strict::default() })
+            let writes = options.write.iter().map(Into::into).collect();
+            Profile::Strict(Strict { hidden, reads, writes, ..Strict::default() })
         }
         _ => Profile::Plain,
     }

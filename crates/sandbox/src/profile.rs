@@ -26,6 +26,8 @@ pub enum Profile {
 pub struct Guest {
     /// Directories and files with secrets, which are replaced by empty ones.
     pub hidden: Vec<PathBuf>,
+    /// Directories and files that it may write, beyond those that `pct` and `qm` are known to need.
+    pub writes: Vec<PathBuf>,
 }
 
 /// Settings of [`Profile::Strict`]. Without any the command reads the programs and libraries of the system and
@@ -155,12 +157,13 @@ impl Profile {
 
     /// Why it cannot be applied at all, in words.
     pub(crate) fn defect(&self) -> Option<String> {
-        let strict = match self {
+        let named = match self {
             Self::Strict(strict) => vec![&strict.reads, &strict.writes, &strict.sockets],
-            Self::Plain | Self::Guest(_) => vec![],
+            Self::Guest(guest) => vec![&guest.writes],
+            Self::Plain => vec![],
         };
         let unsound = |path: &&PathBuf| !path.is_absolute() || path.components().any(is_upwards);
-        let paths = strict.into_iter().flatten().chain(self.hidden());
+        let paths = named.into_iter().flatten().chain(self.hidden());
         let root = self.hidden().iter().find(|path| path.as_path() == Path::new("/"));
         paths
             .into_iter()
@@ -197,7 +200,7 @@ mod tests {
             Profile::Strict(Strict::default().read("etc")),
             Profile::Strict(Strict::default().write("/a/../b")),
             Profile::Strict(Strict::default().hide("/")),
-            Profile::Guest(Guest { hidden: vec!["".into()] }),
+            Profile::Guest(Guest { hidden: vec!["".into()], writes: vec![] }),
         ];
         for profile in refused {
             assert!(profile.defect().is_some(), "{profile:?}");

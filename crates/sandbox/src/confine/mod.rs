@@ -73,7 +73,7 @@ pub(crate) fn prepare(spec: &CommandSpec) -> io::Result<Prepared> {
     prepared.confinement.gained(&[Measure::NoNewPrivileges]);
     match &spec.profile {
         Profile::Plain => {}
-        Profile::Guest(guest) => prepared.guest(guest)?,
+        Profile::Guest(guest) => prepared.guest(guest, Path::new(spec.program()))?,
         Profile::Strict(strict) => prepared.strict(strict, Path::new(spec.program()))?,
     }
     prepared.confinement = std::mem::take(&mut prepared.confinement).sorted();
@@ -81,7 +81,7 @@ pub(crate) fn prepare(spec: &CommandSpec) -> io::Result<Prepared> {
 }
 
 impl Prepared {
-    fn guest(&mut self, guest: &Guest) -> io::Result<()> {
+    fn guest(&mut self, guest: &Guest, program: &Path) -> io::Result<()> {
         let limits = Limits::default();
         self.group(&limits);
         let kinds =
@@ -89,7 +89,7 @@ impl Prepared {
         let measures = view_measures(&guest.hidden);
         match spaces::enter(kinds, false) {
             Ok(()) => {
-                guest_view(guest, &limits).build()?;
+                guest_view(guest, program, &limits).build()?;
                 self.confinement.gained(&measures);
             }
             Err(why) => self.confinement.lacks(&measures, &why),
@@ -205,19 +205,20 @@ fn view_measures(hidden: &[PathBuf]) -> Vec<Measure> {
     measures
 }
 
-fn guest_view(guest: &Guest, limits: &Limits) -> View {
+fn guest_view(guest: &Guest, program: &Path, limits: &Limits) -> View {
     let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
+    // Locks and sockets of containers and machines, task logs, the cluster's files; `/proc`, where
+    // `lxc-attach` sets security labels.
+    let needed = paths(&["/run", "/proc", "/etc/pve", "/var/log/pve"]);
     View {
         private: paths(&TEMPORARY),
         hidden: paths(&["/root", "/home"]).into_iter().chain(guest.hidden.iter().cloned()).collect(),
-        // Locks and sockets of containers and machines, task logs, the cluster's files; `/proc`, where
-        // `lxc-attach` sets security labels.
-        kept: paths(&["/run", "/proc", "/etc/pve", "/var/log/pve"]),
+        shown: vec![program.to_owned()],
+        kept: needed.into_iter().chain(guest.writes.iter().cloned()).collect(),
         sealed: paths(&["/proc/sys", "/proc/irq", "/proc/bus", "/proc/sysrq-trigger"]),
         // The cluster's library talks through files in shared memory.
         shared_devices: &["pts", "shm", "mqueue"],
         scratch: limits.scratch,
-        ..View::default()
     }
 }
 
@@ -228,9 +229,9 @@ fn strict_view(strict: &Strict, program: &Path) -> View {
         hidden: covered.into_iter().chain(strict.hidden.iter().cloned()).collect(),
         shown: strict.reads.iter().cloned().chain([program.to_owned()]).collect(),
         kept: strict.writes.iter().chain(&strict.sockets).cloned().collect(),
+        sealed: Vec::new(),
         shared_devices: &["pts"],
         scratch: strict.limits.scratch,
-        ..View::default()
     }
 }
 

@@ -6,20 +6,26 @@ use std::{fs, io};
 use rustix::process::{DumpableBehavior, getegid, geteuid, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
-use super::privileges;
+use super::{privileges, view};
 use crate::system;
 
-/// Enters new name spaces of these kinds. Who may not is given a user name space first, if `as_user` allows it.
+/// Enters new name spaces of these kinds, a mount name space among them. Who may not is given a user name space
+/// first, if `as_user` allows it.
 ///
 /// # Errors
-/// Why not, in words; nothing has changed then.
+/// Why not, in words. What the command sees is unchanged then.
 pub(super) fn enter(kinds: UnshareFlags, as_user: bool) -> Result<(), String> {
     if privileges::has(CapabilitySet::SYS_ADMIN) {
-        return system::unshare(kinds).map_err(|error| format!("no name spaces: {error}"));
-    }
-    if !as_user {
+        system::unshare(kinds).map_err(|error| format!("no name spaces: {error}"))?;
+    } else if as_user {
+        enter_as_user(kinds)?;
+    } else {
         return Err("needs root".to_owned());
     }
+    view::detach().map_err(|error| format!("nothing can be mounted: {error}"))
+}
+
+fn enter_as_user(kinds: UnshareFlags) -> Result<(), String> {
     if user_name_spaces_are_powerless() {
         return Err("user name spaces of normal users are restricted on this machine".to_owned());
     }

@@ -28,8 +28,12 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
     ("pts/ptmx", "ptmx"),
 ];
 
+/// Keeps mounts of this process to itself; what is mounted outside later on is seen.
+pub(super) fn detach() -> io::Result<()> {
+    Ok(mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?)
+}
+
 /// What a command is to see.
-#[derive(Default)]
 pub(super) struct View {
     /// Directories that are replaced by empty writable ones, as far as they exist.
     pub(super) private: Vec<PathBuf>,
@@ -71,14 +75,11 @@ impl Layer {
 }
 
 impl View {
-    /// Makes this process, which must be alone in its mount name space, see it.
+    /// Makes this process, which must be alone and detached in its mount name space, see it.
     ///
     /// # Errors
     /// A step that failed, in words.
     pub(super) fn build(&self) -> io::Result<()> {
-        // What is mounted outside later on is seen, what happens in here is not seen outside.
-        mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
-            .map_err(|error| told("detach from the mounts of the host", Path::new("/"), error))?;
         let layers = self.layers()?;
         let devices = devices(self.shared_devices)?;
         system::set_read_only(CWD, Path::new("/"), true, true)

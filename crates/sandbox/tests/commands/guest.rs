@@ -31,7 +31,7 @@ fn open() -> Profile {
 }
 
 fn hiding(path: &Path) -> Profile {
-    Profile::Guest(Guest { hidden: vec![path.to_owned()] })
+    Profile::Guest(Guest { hidden: vec![path.to_owned()], writes: vec![] })
 }
 
 fn what_is_in_force_is_told() {
@@ -75,6 +75,9 @@ fn the_system_is_read_only_but_for_what_guests_need() {
     }
     let dir = tempfile::tempdir_in("/var/lib").unwrap();
     stopped(&shell(&format!("touch {}/x", dir.path().display())), open());
+    let writable = Guest { hidden: vec![], writes: vec![dir.path().to_owned()] };
+    succeeds(&shell(&format!("touch {}/y", dir.path().display())), Profile::Guest(writable));
+    assert!(dir.path().join("y").exists());
     stopped(&shell("test -w /proc/sys/kernel/hostname"), open());
     fails(&shell("touch /usr/phoenix-test"), open());
     let run = tempfile::tempdir_in("/run").unwrap();

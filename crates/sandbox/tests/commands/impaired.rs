@@ -37,6 +37,10 @@ pub(crate) fn impaired_main_if_asked() {
             forbid(libc::SYS_unshare);
             without_name_spaces();
         }
+        "mount" => {
+            forbid(libc::SYS_mount);
+            without_name_spaces();
+        }
         _ => panic!("unknown examination {examination}"),
     }
     exit(0);
@@ -104,8 +108,10 @@ fn without_rules_about_files_a_normal_user_is_told() {
 }
 
 fn without_name_spaces_rules_about_files_are_still_in_force() {
-    examine("unshare", None);
-    if geteuid().is_root() {
-        examine("unshare", Some(NOBODY));
+    for call in ["unshare", "mount"] {
+        examine(call, None);
+        if geteuid().is_root() {
+            examine(call, Some(NOBODY));
+        }
     }
 }
