@@ -14,7 +14,7 @@ use phoenix_core::name::IssuerName;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::settings::{IssuerKind, IssuerSettings, TrustAnchor};
 use phoenix_core::time::Timestamp;
-use phoenix_issuers::{Health, Issuer, StepCa};
+use phoenix_issuers::{Health, Issuer, StepCa, clock_warning};
 use phoenix_protocol::control::IssuerStatus;
 use phoenix_protocol::executor::IssuerFacts;
 use tokio::sync::Semaphore;
@@ -258,10 +258,12 @@ impl Authorities {
 
     /// Permanent warnings about the issuers.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        self.0
-            .values()
-            .flat_map(|authority| authority.warnings.iter().chain(&authority.health_warnings).cloned())
-            .collect()
+        let of = |authority: &Authority| {
+            let lasting = authority.warnings.iter().chain(&authority.health_warnings).cloned();
+            // From the newest answer: it goes when the clocks have been set right.
+            lasting.chain(clock_warning(authority.settings.name.as_str(), authority.skew)).collect::<Vec<_>>()
+        };
+        self.0.values().flat_map(of).collect()
     }
 }
 

@@ -24,6 +24,15 @@ pub(crate) fn theirs(skew: i64, now: Timestamp) -> Timestamp {
     Timestamp::from_unix(now.unix().saturating_add(skew))
 }
 
+/// Clock difference in seconds that Step-CA tolerates in tokens; beyond it the operator is told.
+const SKEW_TOLERANCE: u64 = 60;
+
+/// What the operator should know about an issuer whose clock is `skew` seconds ahead of ours, if that is too much.
+pub fn clock_warning(issuer: &str, skew: Option<i64>) -> Option<String> {
+    let far = skew.is_some_and(|seconds| seconds.unsigned_abs() > SKEW_TOLERANCE);
+    far.then(|| format!("issuer `{issuer}`: {}: set both clocks right", describe(skew)))
+}
+
 /// The difference in words.
 pub(crate) fn describe(skew: Option<i64>) -> String {
     match skew {
@@ -65,5 +74,12 @@ mod tests {
         assert_eq!(describe(Some(-90)), "the CA's clock is 90 s behind this machine's");
         assert_eq!(describe(Some(1)), "the CA's clock agrees with this machine's");
         assert_eq!(describe(None), "the CA's clock could not be measured");
+    }
+
+    #[test]
+    fn a_warning_comes_only_beyond_what_a_ca_tolerates() {
+        for (skew, warned) in [(None, false), (Some(60), false), (Some(61), true), (Some(-3600), true)] {
+            assert_eq!(clock_warning("phoenix", skew).is_some(), warned, "{skew:?}");
+        }
     }
 }

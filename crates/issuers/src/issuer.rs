@@ -33,8 +33,6 @@ pub struct Issued {
     pub chain_pem: String,
     /// The CA's clock minus ours in seconds, if it sent a date.
     pub clock_skew: Option<i64>,
-    /// What the operator should know although the certificate was issued.
-    pub warnings: Vec<String>,
 }
 
 /// Why no certificate came.

@@ -31,9 +31,6 @@ use crate::issuer::{Health, IssueError, Issued, Issuer, Order, TokenMinter, Toke
 use crate::transport::Attempt;
 use crate::{clock, goduration, tls};
 
-/// Clock difference in seconds that Step-CA tolerates in tokens; beyond it the operator is told.
-const SKEW_TOLERANCE: i64 = 60;
-
 /// A Step-CA, reached over TLS that believes the pinned roots only.
 #[derive(Debug)]
 pub struct StepCa {
@@ -137,17 +134,7 @@ impl StepCa {
         };
         let answer: SignAnswer = reply.json().map_err(|error| unreadable(error.to_string()))?;
         let chain = Chain::from_pem(answer.pem()).map_err(|error| unreadable(error.to_string()))?;
-        let skew = self.http.skew();
-        Ok(Issued {
-            chain_pem: chain.without_roots().pem(),
-            clock_skew: skew,
-            warnings: self.clock_warning(skew).into_iter().collect(),
-        })
-    }
-
-    fn clock_warning(&self, skew: Option<i64>) -> Option<String> {
-        let far = skew.is_some_and(|seconds| seconds.abs() > SKEW_TOLERANCE);
-        far.then(|| format!("issuer `{}`: {}: set both clocks right", self.name, clock::describe(skew)))
+        Ok(Issued { chain_pem: chain.without_roots().pem(), clock_skew: self.http.skew() })
     }
 
     async fn version(&self) -> Option<String> {
@@ -177,9 +164,7 @@ impl Issuer for StepCa {
             return Err(refusal::of_reading(&attempt, &reply));
         }
         let version = self.version().await;
-        let clock_skew = self.http.skew();
-        let mut warnings = version.as_deref().map(version::warnings).unwrap_or_default();
-        warnings.extend(self.clock_warning(clock_skew));
-        Ok(Health { clock_skew, version, warnings })
+        let warnings = version.as_deref().map(version::warnings).unwrap_or_default();
+        Ok(Health { clock_skew: self.http.skew(), version, warnings })
     }
 }
