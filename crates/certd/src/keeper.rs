@@ -174,3 +174,23 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::executor::{Access, Executor};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_never_reached_an_executor_ends_with_its_keeper_too() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let (up, _ups) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let (_executor, connection) = Executor::start(Access::Kept(Keeper(ours)), up, stop.clone());
+        connection.await;
+        assert!(stop.is_cancelled());
+    }
+}

@@ -97,6 +97,7 @@ async fn keep(mut access: Access, pending: Arc<Pending>, up: mpsc::Sender<()>, s
         }
         tokio::select! {
             () = stop.cancelled() => break,
+            () = access.ended() => stop.cancel(),
             () = tokio::time::sleep(pause) => {}
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
