@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use phoenix_core::manifest::{Guest, GuestKind};
 use phoenix_core::reason::{Reason, Trouble};
-use phoenix_sandbox::{Cancel, CommandSpec, Finished, Runner, SandboxError};
+use phoenix_sandbox::{Cancel, CommandSpec, Ended, Finished, Runner, SandboxError};
 use zeroize::Zeroizing;
 
 use crate::answer::{GuestEnded, GuestResult};
 use crate::call::{Call, with_time_limit};
-use crate::verdict::{Verdict, label};
+use crate::survivors::{self, Mark};
+use crate::verdict::{Verdict, label, understand};
 
 /// What `qm` needs beyond the command's own time: it pings and synchronises the agent first, and each exchange
 /// with the agent may take five seconds.
@@ -92,7 +93,10 @@ impl<'a> Hypervisor<'a> {
         match call {
             Call::AgentExec(_) => self.run_by_agent(label, call, spec),
             call => {
-                let finished = self.finish(label, spec)?;
+                let finished = match call {
+                    Call::ContainerExec(_) => self.finish_in_container(label, spec)?,
+                    _ => self.finish(label, spec)?,
+                };
                 Verdict { label, call, finished: &finished }.result()?;
                 let (stdout, stderr) = (finished.stdout.text(), finished.stderr.text());
                 Ok(Said { stdout: stdout.into_owned(), stderr: stderr.into_owned() })
@@ -110,9 +114,32 @@ impl<'a> Hypervisor<'a> {
         let mut result = verdict.agent_result()?;
         if let (GuestEnded::Running(Some(pid)), Some(guest)) = (result.ended, call.guest()) {
             result = self.follow_up(label, spec.program(), guest, pid, deadline)?;
+            if matches!(result.ended, GuestEnded::Running(_)) && self.end(spec.program(), guest, pid) {
+                let message = format!("{label} ({guest}) was killed in the guest: its time was up");
+                return Err(Trouble::new(Reason::CommandTimeout, message));
+            }
         }
         verdict.guest(&result)?;
         Ok(Said { stdout: result.stdout, stderr: result.stderr })
+    }
+
+    /// Runs a command in a container. Nothing of one that was ended is left there.
+    fn finish_in_container(&self, label: &str, spec: &CommandSpec) -> Result<Finished, Trouble> {
+        let Some(mark) = Mark::new() else { return self.finish(label, spec) };
+        let finished = self.finish(label, &mark.on(spec))?;
+        if matches!(finished.ended, Ended::TimedOut { .. } | Ended::Cancelled { .. }) && !mark.end_bearers() {
+            let message = format!("{label} was ended, but what it started in the guest cannot be killed");
+            return Err(Trouble::new(Reason::CommandTimeout, message));
+        }
+        Ok(finished)
+    }
+
+    /// Has a process in a virtual machine killed, with its descendants; true if that was done.
+    fn end(&self, qm: &str, guest: Guest, pid: i64) -> bool {
+        let argv = survivors::end_in_machine(qm, guest.id, pid);
+        let spec = CommandSpec::new(argv).timeout(AGENT_SLACK);
+        let finished = self.finish("ending it", &spec);
+        finished.is_ok_and(|finished| understand(&spec.argv, &finished).is_ok())
     }
 
     /// Asks about a process until it ended or its time is up. The agent tells the end of a process only once, so

@@ -15,6 +15,7 @@
 //! | [`excerpt`] | the part of an output that is shown to people |
 //! | [`hypervisor`] | running commands, following up those that outlast `qm` |
 //! | [`delivery`] | files into a guest |
+//! | `survivors` | ending what a command left in its guest when its time was up |
 //! | [`state`] | running, stopped or absent |
 
 pub mod answer;
@@ -23,6 +24,7 @@ pub mod delivery;
 pub mod excerpt;
 pub mod hypervisor;
 pub mod state;
+mod survivors;
 pub mod verdict;
 pub mod words;
 

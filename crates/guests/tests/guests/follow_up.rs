@@ -75,6 +75,16 @@ fn a_command_is_asked_about_once_more_when_its_time_is_up() {
 }
 
 #[test]
+fn a_command_whose_time_is_up_is_killed_in_the_machine() {
+    let runner = Scripted::new([pid(), answer(RUNNING), answer(GOOD)]);
+    let (reason, message) = run(&runner, Duration::ZERO).unwrap_err();
+    assert_eq!(reason, Reason::CommandTimeout);
+    assert!(message.ends_with("was killed in the guest: its time was up"), "{message}");
+    let last = &runner.lines()[2];
+    assert!(last.starts_with("/usr/sbin/qm guest exec 1001 ") && last.ends_with(" 77"), "{last}");
+}
+
+#[test]
 fn an_outcome_that_was_told_before_is_lost_and_not_taken_for_success() {
     let runner = Scripted::new([pid(), failed("Agent error: Invalid parameter 'pid'\n")]);
     let (reason, message) = run(&runner, LONG).unwrap_err();
