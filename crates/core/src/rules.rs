@@ -165,18 +165,10 @@ fn untrusted(pair: &Pair<'_>) -> Option<String> {
     })
 }
 
-/// A SAN as it is compared: names of the DNS ignore case.
-fn comparable(san: &San) -> San {
-    match san {
-        San::Dns(name) => San::Dns(name.to_ascii_lowercase()),
-        other => other.clone(),
-    }
-}
-
 fn names_differ(pair: &Pair<'_>) -> Option<String> {
     let leaf = pair.leaf?;
-    let wanted: BTreeSet<San> = pair.entry.sans.iter().map(comparable).collect();
-    let found: BTreeSet<San> = leaf.sans.iter().map(comparable).collect();
+    let wanted: BTreeSet<San> = pair.entry.sans.iter().map(San::comparable).collect();
+    let found: BTreeSet<San> = leaf.sans.iter().map(San::comparable).collect();
     let is_cn = |san: &San| san.to_string().eq_ignore_ascii_case(&pair.entry.common_name);
     let lacking: Vec<String> = wanted
         .difference(&found)
@@ -184,7 +176,9 @@ fn names_differ(pair: &Pair<'_>) -> Option<String> {
         .map(ToString::to_string)
         .collect();
     let surplus: Vec<String> = found.difference(&wanted).map(ToString::to_string).collect();
-    let same_cn = leaf.common_name.as_deref() == Some(pair.entry.common_name.as_str());
+    // As an issued certificate is judged before it is installed: a CA may write names in lower case.
+    let same_cn =
+        leaf.common_name.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(&pair.entry.common_name));
     let mut differences = Vec::new();
     if !same_cn {
         differences.push(format!(
@@ -367,9 +361,17 @@ mod tests {
                 case.entry.sans.push(ip.clone());
                 leaf(case).sans.insert(0, ip);
                 leaf(case).sans[1] = San::Dns(case.entry.common_name.to_uppercase());
+                leaf(case).common_name = Some(case.entry.common_name.to_uppercase());
+                case.entry.sans.push(San::Email("Ops@Example.org".into()));
+                leaf(case).sans.push(San::Email("Ops@example.org".into()));
             }),
             None
         );
+        let another = with(|case| {
+            case.entry.sans.push(San::Email("Ops@example.org".into()));
+            leaf(case).sans.push(San::Email("ops@example.org".into()));
+        });
+        assert_eq!(another, Some(Reason::NamesDiffer));
     }
 
     #[test]

@@ -74,8 +74,8 @@ fn common_name(facts: &LeafFacts, expected: &Expectation<'_>) -> Option<Mismatch
 }
 
 fn names(chain: &Chain, expected: &Expectation<'_>) -> Vec<Mismatch> {
-    let wanted: BTreeSet<San> = expected.sans.iter().map(normal).collect();
-    let found: BTreeSet<San> = chain.leaf_facts().sans.iter().map(normal).collect();
+    let wanted: BTreeSet<San> = expected.sans.iter().map(San::comparable).collect();
+    let found: BTreeSet<San> = chain.leaf_facts().sans.iter().map(San::comparable).collect();
     let missing = list(wanted.difference(&found));
     let extra =
         list(found.difference(&wanted).map(ToString::to_string).chain(chain.other_names().iter().cloned()));
@@ -83,18 +83,6 @@ fn names(chain: &Chain, expected: &Expectation<'_>) -> Vec<Mismatch> {
     wrong.extend(missing.map(Mismatch::MissingNames));
     wrong.extend(extra.map(Mismatch::ExtraNames));
     wrong
-}
-
-/// The form in which equal names are equal: DNS names and the domains of e-mail addresses ignore case.
-fn normal(name: &San) -> San {
-    match name {
-        San::Dns(name) => San::Dns(name.to_ascii_lowercase()),
-        San::Email(address) => San::Email(address.rsplit_once('@').map_or_else(
-            || address.clone(),
-            |(local, domain)| format!("{local}@{}", domain.to_ascii_lowercase()),
-        )),
-        San::Ip(_) | San::Uri(_) => name.clone(),
-    }
 }
 
 /// Names in quotes with commas; none when there are none.

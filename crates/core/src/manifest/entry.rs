@@ -117,6 +117,22 @@ pub enum San {
     Uri(String),
 }
 
+impl San {
+    /// The form in which equal names are equal: DNS names and the domains of e-mail addresses ignore case
+    /// (RFC 5280 section 7.2 and 7.5).
+    #[must_use]
+    pub fn comparable(&self) -> Self {
+        match self {
+            Self::Dns(name) => Self::Dns(name.to_ascii_lowercase()),
+            Self::Email(address) => Self::Email(address.rsplit_once('@').map_or_else(
+                || address.clone(),
+                |(local, domain)| format!("{local}@{}", domain.to_ascii_lowercase()),
+            )),
+            Self::Ip(_) | Self::Uri(_) => self.clone(),
+        }
+    }
+}
+
 impl fmt::Display for San {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
