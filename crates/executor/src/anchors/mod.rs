@@ -148,10 +148,10 @@ impl Anchors {
         self.pins.store(name, &offered)
     }
 
-    /// Pins what the changed root file holds now, if an operator accepted all that is new in it.
-    fn accept(&self, issuer: &IssuerSettings, pinned: &Roots, found: &Roots) -> Result<bool, Trouble> {
-        let (old, new) = (set(pinned), set(found));
-        if !self.pins.are_accepted(new.difference(&old))? {
+    /// Pins what the changed root file holds now, if an operator accepted all of it: a root that was taken away is
+    /// a change, too.
+    fn accept(&self, issuer: &IssuerSettings, found: &Roots) -> Result<bool, Trouble> {
+        if !self.pins.are_accepted(&set(found))? {
             return Ok(false);
         }
         self.pins.store(&issuer.name, found)?;
@@ -171,7 +171,7 @@ impl Anchors {
                 Err(trouble) => (None, Some(trouble)),
             },
             (Ok(found), Some(pinned)) if set(&found) == set(&pinned) => (Some(pinned), None),
-            (Ok(found), Some(pinned)) => match self.accept(issuer, &pinned, &found) {
+            (Ok(found), Some(pinned)) => match self.accept(issuer, &found) {
                 Ok(true) => (Some(Arc::new(found)), None),
                 Ok(false) => {
                     let trouble = changed(&issuer.name, path, &pinned, &found);
@@ -239,12 +239,13 @@ fn list(prints: &BTreeSet<String>) -> String {
 }
 
 fn changed(name: &IssuerName, path: &AbsolutePath, pinned: &Roots, found: &Roots) -> Trouble {
+    let accept = set(found).iter().map(|print| format!(" --accept {print}")).collect::<String>();
     let (pinned, found) = (list(&set(pinned)), list(&set(found)));
     Trouble::new(
         Reason::TrustChanged,
         format!(
             "The root certificate file `{path}` of issuer `{name}` changed: it was {pinned} when it was first \
-             accepted and is {found} now. If this is meant, run `phoenix-certctl trust --accept {found}`; if not, \
+             accepted and is {found} now. If this is meant, run `phoenix-certctl trust{accept}`; if not, \
              put the old file back and find out who changed it."
         ),
     )

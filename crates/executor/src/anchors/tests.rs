@@ -54,6 +54,36 @@ fn a_root_is_pinned_at_first_sight_and_a_change_is_not_followed() {
 }
 
 #[test]
+fn a_root_that_is_taken_from_a_bundle_is_a_change_like_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (samples::root(), samples::root());
+    let bundle = first.clone() + &second;
+    let (_store, state) = samples::state(dir.path());
+    state.subdir("accepted-roots").unwrap();
+    let it = Anchors::new(samples::settings(dir.path()).issuers.clone(), state.clone());
+    let put = |content: &str| fs::write(dir.path().join("root.pem"), content).unwrap();
+    put(&first);
+    it.roots(&phoenix()).unwrap();
+    put(&bundle);
+    let trouble = it.look(&phoenix()).unwrap().trouble.unwrap();
+    for print in Roots::from_pem(&bundle).unwrap().fingerprints() {
+        assert!(trouble.message.contains(&format!(" --accept {print}")), "{trouble}");
+        state.subdir("accepted-roots").unwrap().write(&print, b"").unwrap();
+    }
+    assert_eq!(it.look(&phoenix()).unwrap().trouble, None);
+    drop((it, _store, state));
+
+    fs::remove_dir_all(dir.path().join("state/accepted-roots")).unwrap();
+    let (_store, state) = samples::state(dir.path());
+    state.subdir("accepted-roots").unwrap();
+    let it = Anchors::new(samples::settings(dir.path()).issuers.clone(), state);
+    put(&first);
+    let anchor = it.look(&phoenix()).unwrap();
+    assert_eq!(anchor.trouble.unwrap().reason, Reason::TrustChanged);
+    assert_eq!(anchor.roots.unwrap().fingerprints().len(), 2);
+}
+
+#[test]
 fn a_root_file_that_goes_leaves_the_pinned_copy_in_use() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("root.pem");
