@@ -4,7 +4,7 @@ use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_protocol::executor::Answer;
 use phoenix_store::{EntryStore, Generation, LiveFile, LiveFiles, NewPair};
-use phoenix_x509::{Chain, Roots};
+use phoenix_x509::{Chain, MAX_AHEAD, Roots};
 use zeroize::Zeroizing;
 
 use super::Executor;
@@ -55,14 +55,14 @@ impl Executor {
         if leaf.not_after <= now {
             return Err(refuse(Reason::Expired, "the certificate has expired"));
         }
-        if leaf.not_before > now {
+        if leaf.not_before > now.plus(MAX_AHEAD) {
             return Err(refuse(Reason::NotYetValid, "the certificate is not valid yet"));
         }
         let roots = entry
             .issuers
             .iter()
             .filter_map(|issuer| self.anchors.pinned(issuer))
-            .find(|roots| roots.trusts(&chain, now).is_ok())
+            .find(|roots| roots.trusts(&chain, now.max(leaf.not_before)).is_ok())
             .ok_or_else(|| refuse(Reason::Issuer, "the chain leads to no pinned root of its issuers"))?;
         Ok(NewPair {
             key_pem: own_part(&live.key, entry.combined(), Part::Key)

@@ -149,7 +149,9 @@ fn a_pair_that_is_there_is_adopted_without_being_touched() {
     let place = Place::new(&json!([]));
     place.manifest(&json!([place.web(&json!({}))]));
     fs::create_dir(place.path("target/web")).unwrap();
-    let (chain, key) = place.ca.pair(&Leaf::good());
+    // The clock of a CA may be ahead of ours by as much as an issued certificate may begin ahead.
+    let not_before = OffsetDateTime::now_utc() + Duration::minutes(4);
+    let (chain, key) = place.ca.pair(&Leaf { not_before, ..Leaf::good() });
     let chain = format!("a comment\n{chain}\n");
     place.write("target/web/cert.pem", &chain, 0o640);
     place.write("target/web/key.pem", &key, 0o640);
@@ -195,8 +197,10 @@ fn what_is_no_good_pair_is_not_adopted() {
     let (foreign, foreign_key) = Ca::new().pair(&Leaf::good());
     let (expired, expired_key) =
         place.ca.pair(&Leaf { not_after: now - Duration::seconds(1), ..Leaf::good() });
+    let (early, early_key) = place.ca.pair(&Leaf { not_before: now + Duration::minutes(10), ..Leaf::good() });
     for (cert, key, reason) in [
         (good.as_str(), other_key.as_str(), Reason::KeyMismatch),
+        (&early, &early_key, Reason::NotYetValid),
         (&foreign, &foreign_key, Reason::Issuer),
         (&expired, &expired_key, Reason::Expired),
         ("garbage", &key, Reason::Unreadable),
