@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -87,6 +88,8 @@ impl Hypervisor {
             .arg(roots)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // Signals to the group of the test are not for it: it has to clear up.
+            .process_group(0)
             .spawn()
             .context("cannot start tests/hypervisor/box.sh")?;
         let mut said = String::new();
@@ -140,13 +143,13 @@ impl Hypervisor {
 
     /// Runs a shell script in the box, which must succeed; what it printed.
     pub fn sh(&self, script: &str) -> Result<String> {
-        words_of(script, self.run(["/bin/bash", "-euc", script])?)
+        words_of(script, &self.run(["/bin/bash", "-euc", script])?)
     }
 
     /// Runs a shell script in a guest, which must succeed; what it printed.
     pub fn in_guest(&self, guest: Guest, script: &str) -> Result<String> {
         let words = ["lxc-attach", "--clear-env", "--name", guest.name(), "--", "/bin/bash", "-euc", script];
-        words_of(script, self.run(words)?)
+        words_of(script, &self.run(words)?)
     }
 
     /// Switches a guest off, without asking it.
@@ -203,7 +206,7 @@ impl Drop for Hypervisor {
 }
 
 /// What a program printed, or an error with its words.
-fn words_of(what: &str, output: Output) -> Result<String> {
+fn words_of(what: &str, output: &Output) -> Result<String> {
     let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     ensure!(
         output.status.success(),
