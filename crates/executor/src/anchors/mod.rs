@@ -239,13 +239,14 @@ fn list(prints: &BTreeSet<String>) -> String {
 }
 
 fn changed(name: &IssuerName, path: &AbsolutePath, pinned: &Roots, found: &Roots) -> Trouble {
-    let accept = set(found).iter().map(|print| format!(" --accept {print}")).collect::<String>();
+    let accept: Vec<String> = set(found).iter().map(|print| format!("--accept {print}")).collect();
+    let accept = accept.join(" ");
     let (pinned, found) = (list(&set(pinned)), list(&set(found)));
     Trouble::new(
         Reason::TrustChanged,
         format!(
             "The root certificate file `{path}` of issuer `{name}` changed: it was {pinned} when it was first \
-             accepted and is {found} now. If this is meant, run `phoenix-certctl trust{accept}`; if not, \
+             accepted and is {found} now. If this is meant, run `phoenix-certctl trust {accept}`; if not, \
              put the old file back and find out who changed it."
         ),
     )
