@@ -26,6 +26,8 @@ pub(crate) struct Tracked {
     pub jitter: Jitter,
     /// Where it stands.
     pub state: State,
+    /// Differs for each time that an entry came into the manifest: what ends for an earlier one is not its own.
+    pub incarnation: u64,
     wake: Option<Timestamp>,
     looked_at: bool,
 }
@@ -39,7 +41,7 @@ impl Tracked {
         jitter: Jitter,
         state: State,
     ) -> Self {
-        Self { entry, digest, warnings, jitter, state, wake: None, looked_at: false }
+        Self { entry, digest, warnings, jitter, state, incarnation: 0, wake: None, looked_at: false }
     }
 }
 
@@ -49,6 +51,7 @@ pub(crate) struct Entries {
     order: Vec<AbsolutePath>,
     timers: BTreeSet<(Timestamp, AbsolutePath)>,
     unseen: usize,
+    incarnations: u64,
     gate: Arc<Semaphore>,
 }
 
@@ -59,6 +62,7 @@ impl Default for Entries {
             order: Vec::new(),
             timers: BTreeSet::new(),
             unseen: 0,
+            incarnations: 0,
             gate: Arc::new(Semaphore::new(LOOKS)),
         }
     }
@@ -112,7 +116,8 @@ impl Entries {
 
     /// Puts an entry under its key.
     pub(crate) fn insert(&mut self, key: AbsolutePath, tracked: Tracked) {
-        self.tracked.insert(key, tracked);
+        self.incarnations += 1;
+        self.tracked.insert(key, Tracked { incarnation: self.incarnations, ..tracked });
         self.unseen += 1;
     }
 

@@ -137,6 +137,7 @@ impl Engine {
             }
         }
         self.entries.set_order(order);
+        self.decided.retain(|(key, _)| self.entries.get(key).is_some());
         self.orders.forget_removed(&self.entries);
         for (key, event) in events {
             self.send(&key, event);

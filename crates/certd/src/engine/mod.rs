@@ -49,6 +49,8 @@ pub(crate) enum Message {
     Ended {
         /// Whose.
         key: AbsolutePath,
+        /// Which incarnation's.
+        incarnation: u64,
         /// How.
         event: Box<Event>,
         /// What issuers did meanwhile.
@@ -201,9 +203,11 @@ impl Engine {
             }
             Message::Hint => self.fetch(true),
             Message::Manifest(fetched) => self.fetched(fetched),
-            Message::Ended { key, event, news } => {
+            Message::Ended { key, incarnation, event, news } => {
                 self.note(news);
-                self.send(&key, *event);
+                if self.entries.get(&key).is_some_and(|tracked| tracked.incarnation == incarnation) {
+                    self.send(&key, *event);
+                }
             }
             Message::Looked { name, result } => {
                 if let Ok(health) = &result
@@ -316,12 +320,14 @@ impl Engine {
             entry: tracked.entry.clone(),
         };
         let (messages, key, gate) = (self.messages.clone(), key.clone(), self.entries.gate());
+        let incarnation = tracked.incarnation;
         tokio::spawn(async move {
             let observing = matches!(action, Action::Observe);
             // The semaphore is never closed.
             let _permit = if observing { gate.acquire().await.ok() } else { None };
             if let Some((event, news)) = job.run(action).await {
-                let _ = messages.send(Message::Ended { key, event: Box::new(event), news }).await;
+                let _ =
+                    messages.send(Message::Ended { key, incarnation, event: Box::new(event), news }).await;
             }
         });
     }
