@@ -208,3 +208,6 @@ pub(crate) fn invalid(entry: &InvalidEntry, now: Timestamp) -> CertificateStatus
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;
