@@ -59,7 +59,8 @@ fn a_root_that_is_taken_from_a_bundle_is_a_change_like_any_other() {
     let (first, second) = (samples::root(), samples::root());
     let bundle = first.clone() + &second;
     let (_store, state) = samples::state(dir.path());
-    state.subdir("accepted-roots").unwrap();
+    let accepted = || state.subdir("accepted-roots").unwrap();
+    accepted();
     let it = Anchors::new(samples::settings(dir.path()).issuers.clone(), state.clone());
     let put = |content: &str| fs::write(dir.path().join("root.pem"), content).unwrap();
     put(&first);
@@ -68,15 +69,13 @@ fn a_root_that_is_taken_from_a_bundle_is_a_change_like_any_other() {
     let trouble = it.look(&phoenix()).unwrap().trouble.unwrap();
     for print in Roots::from_pem(&bundle).unwrap().fingerprints() {
         assert!(trouble.message.contains(&format!(" --accept {print}")), "{trouble}");
-        state.subdir("accepted-roots").unwrap().write(&print, b"").unwrap();
+        accepted().write(&print, b"").unwrap();
     }
     assert_eq!(it.look(&phoenix()).unwrap().trouble, None);
-    drop((it, _store, state));
 
-    fs::remove_dir_all(dir.path().join("state/accepted-roots")).unwrap();
-    let (_store, state) = samples::state(dir.path());
-    state.subdir("accepted-roots").unwrap();
-    let it = Anchors::new(samples::settings(dir.path()).issuers.clone(), state);
+    for print in accepted().names().unwrap() {
+        accepted().remove(&print).unwrap();
+    }
     put(&first);
     let anchor = it.look(&phoenix()).unwrap();
     assert_eq!(anchor.trouble.unwrap().reason, Reason::TrustChanged);
