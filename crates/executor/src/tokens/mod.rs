@@ -34,8 +34,7 @@ pub(crate) struct CaWords<'a> {
     pub(crate) time: Option<Timestamp>,
 }
 
-/// A signed token.
-#[derive(Debug)]
+/// A signed token. Never printed: whoever has it can have the certificate.
 pub(crate) struct Signed {
     pub(crate) token: String,
     pub(crate) provisioner: String,
