@@ -146,7 +146,8 @@ fn explain(
     match (state, finding) {
         (CertificateState::Paused, _) => (Some(Reason::Paused), None),
         (CertificateState::Blocked, _) => {
-            (None, entry.stage_errors.first().map(|error| error.message.clone()))
+            let message = entry.stage_errors.first().map(|error| error.message.clone());
+            (Some(Reason::ManifestError), message)
         }
         // The state says it all.
         (CertificateState::Expired | CertificateState::Missing, Some(finding)) => {
@@ -202,7 +203,7 @@ fn invalid(entry: &InvalidEntry) -> CertificateStatus {
             verified: unknown,
         },
         served: None,
-        reason: None,
+        reason: Some(Reason::ManifestError.code().to_owned()),
         warnings: entry.problems.clone(),
         attempts: 0,
         next_attempt_at: None,

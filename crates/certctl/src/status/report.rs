@@ -72,7 +72,8 @@ fn notes(entry: &CertificateStatus, now: Timestamp) -> String {
         return String::new();
     }
     let reason = entry.reason.as_ref().map_or_else(String::new, |code| format!(" ({})", plain(code)));
-    let mut out = format!("{} {}{reason}\n", plain(&entry.name), words::sentence(entry.state));
+    let sentence = words::sentence(entry.state, entry.reason.as_deref());
+    let mut out = format!("{} {sentence}{reason}\n", plain(&entry.name));
     if let Some(error) = &entry.last_error {
         let (stage, ago) = (plain(&error.stage), span::from_now(error.at, now));
         out.push_str(&indented(&format!("last error, {stage}, {ago}: {}", error.message), "  "));

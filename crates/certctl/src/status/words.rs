@@ -1,6 +1,7 @@
 //! States and stages in words and colours.
 
 use anstyle::{AnsiColor, Style};
+use phoenix_core::reason::Reason;
 use phoenix_protocol::control::{CertificateState as State, Deployment, StageState};
 
 /// The state as the control API spells it.
@@ -30,9 +31,10 @@ pub(super) fn colour(state: State) -> Style {
     Style::new().fg_color(Some(colour.into()))
 }
 
-/// What the state means, after the name of the entry.
-pub(super) fn sentence(state: State) -> &'static str {
+/// What the state means, after the name of the entry; `reason` is its code.
+pub(super) fn sentence(state: State, reason: Option<&str>) -> &'static str {
     match state {
+        State::Invalid if reason == Some(Reason::ManifestError.code()) => "is wrong in the manifest",
         State::Invalid => "has no usable pair of files",
         State::Expired => "has expired",
         State::Missing => "has no files yet",

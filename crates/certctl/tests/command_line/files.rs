@@ -202,7 +202,7 @@ fn the_files_alone_tell_the_state_of_every_entry() {
             "unreadable",
             "names-differ",
             "paused",
-            null
+            "manifest-error"
         ])
     );
     let ok = &report["certificates"][0];
