@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `store`, `entry` | the public handles |
 //! | `lock`, `state` | one executor per state directory; durable small files in it |
-//! | `roots`, `worker` | which root a path is in, is it there; one thread with a deadline per root |
+//! | `roots`, `worker` | which root a path is in, is it there; threads per root, and a deadline |
 //! | `walk`, `disk`, `fault` | directories without symlinks; every disk-changing system call |
 //! | `target`, `owner`, `survey` | what is to be written where, as whom; what is there now |
 //! | `proof` | is a target writable |

@@ -183,8 +183,9 @@ impl Inner {
         let lane = self.lane(&name, target.files.iter().map(|file| &file.path))?;
         let inner = Arc::clone(self);
         let path = target.key_path.clone();
-        let work = move || inner.take_turn(&name, &path, job);
-        Self::flatten(&target.key_path, self.workers.run(&lane, self.deadline, work))
+        let owned = name.clone();
+        let work = move || inner.take_turn(&owned, &path, job);
+        Self::flatten(&target.key_path, self.workers.run(&lane, &name, self.deadline, work))
     }
 
     fn take_turn<T>(
@@ -218,7 +219,7 @@ impl Inner {
         };
         let (inner, owned, key_path) = (Arc::clone(self), name.to_owned(), path.clone());
         let work = move || inner.take_turn(&owned, &key_path, |_| Ok(()));
-        match self.workers.submit(&lane, work) {
+        match self.workers.submit(&lane, name, work) {
             Ok(pending) => Ok(Some((path, pending))),
             Err(stalled) => {
                 let outcome = Self::flatten(&path, Err(stalled));
