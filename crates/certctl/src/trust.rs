@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::{Failure, Session, files};
 
-/// Directory of acceptances below the executor's state directory; one file for each fingerprint.
+/// Directory of acceptances below the executor's state directory; one file for each issuer and fingerprint.
 const ACCEPTED: &str = "accepted-roots";
 
 /// Carries out `trust`.
@@ -29,7 +29,9 @@ pub fn run(session: &Session, args: &TrustArgs, out: &mut Output) -> Result<Exit
     for asked in &args.accept {
         let print = normal(asked)?;
         let issuers = holders(settings, &print)?;
-        record(&state, &print)?;
+        for issuer in &issuers {
+            record(&state, &format!("{issuer}.{print}"))?;
+        }
         out.print(&format!(
             "accepted {print} for {}; the executor takes it over when it next looks, within {} s\n",
             issuers.join(", "),
@@ -72,7 +74,7 @@ fn holders(settings: &Settings, print: &str) -> Result<Vec<String>, Failure> {
     Ok(found)
 }
 
-fn record(state: &Path, print: &str) -> Result<(), Failure> {
+fn record(state: &Path, acceptance: &str) -> Result<(), Failure> {
     let dir = state.join(ACCEPTED);
     let written =
         DirBuilder::new().recursive(false).mode(0o700).create(&dir).or_else(existing).and_then(|()| {
@@ -81,7 +83,7 @@ fn record(state: &Path, print: &str) -> Result<(), Failure> {
                 .create(true)
                 .truncate(true)
                 .mode(0o600)
-                .open(dir.join(print))?
+                .open(dir.join(acceptance))?
                 .sync_all()
         });
     written.map_err(|error| told(&dir, &error))

@@ -148,16 +148,6 @@ impl Anchors {
         self.pins.store(name, &offered)
     }
 
-    /// Pins what the changed root file holds now, if an operator accepted all of it: a root that was taken away is
-    /// a change, too.
-    fn accept(&self, issuer: &IssuerSettings, found: &Roots) -> Result<bool, Trouble> {
-        if !self.pins.are_accepted(&set(found))? {
-            return Ok(false);
-        }
-        self.pins.store(&issuer.name, found)?;
-        Ok(true)
-    }
-
     fn look_at_file(
         &self,
         issuer: &IssuerSettings,
@@ -171,7 +161,7 @@ impl Anchors {
                 Err(trouble) => (None, Some(trouble)),
             },
             (Ok(found), Some(pinned)) if set(&found) == set(&pinned) => (Some(pinned), None),
-            (Ok(found), Some(pinned)) => match self.accept(issuer, &found) {
+            (Ok(found), Some(pinned)) => match self.pins.replace(&issuer.name, &found) {
                 Ok(true) => (Some(Arc::new(found)), None),
                 Ok(false) => {
                     let trouble = changed(&issuer.name, path, &pinned, &found);

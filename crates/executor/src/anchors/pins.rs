@@ -1,5 +1,6 @@
 //! The pinned roots: `issuers/NAME/roots.pem` in the state directory, and what an operator accepted in their
-//! place: one file for each fingerprint in `accepted-roots/`. Only root and the executor itself can write there.
+//! place: one file for each issuer and fingerprint in `accepted-roots/`. Only root and the executor itself can write
+//! there.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,14 +48,21 @@ impl Pins {
         Ok(Some(roots))
     }
 
-    /// An operator accepted every one of these fingerprints.
-    pub(super) fn are_accepted<'a>(
-        &self,
-        prints: impl IntoIterator<Item = &'a String>,
-    ) -> Result<bool, Trouble> {
+    /// Pins roots in place of others if an operator accepted every one of these fingerprints for this issuer. An
+    /// acceptance is good for one change: a root that is rotated out later cannot be put back with it.
+    pub(super) fn replace(&self, name: &IssuerName, roots: &Roots) -> Result<bool, Trouble> {
         let Some(accepted) = self.state.existing(ACCEPTED)? else { return Ok(false) };
         let names = accepted.names()?;
-        Ok(prints.into_iter().all(|print| names.contains(print)))
+        let wanted: Vec<String> =
+            roots.fingerprints().iter().map(|print| format!("{name}.{print}")).collect();
+        if !wanted.iter().all(|acceptance| names.contains(acceptance)) {
+            return Ok(false);
+        }
+        self.store(name, roots)?;
+        for acceptance in &wanted {
+            accepted.remove(acceptance)?;
+        }
+        Ok(true)
     }
 
     /// Pins roots, durably.

@@ -46,11 +46,17 @@ fn a_root_is_pinned_at_first_sight_and_a_change_is_not_followed() {
     }
     let (_store, state) = samples::state(dir.path());
     let accepted = state.subdir("accepted-roots").unwrap();
-    accepted.write(&"0".repeat(64), b"").unwrap();
-    assert_eq!(it.look(&phoenix()).unwrap().trouble.unwrap().reason, Reason::TrustChanged);
-    accepted.write(&new[0], b"").unwrap();
+    for other in [format!("phoenix.{}", "0".repeat(64)), format!("fetched.{}", new[0])] {
+        accepted.write(&other, b"").unwrap();
+        assert_eq!(it.look(&phoenix()).unwrap().trouble.unwrap().reason, Reason::TrustChanged);
+    }
+    accepted.write(&format!("phoenix.{}", new[0]), b"").unwrap();
     let anchor = it.look(&phoenix()).unwrap();
     assert_eq!((anchor.trouble, anchor.roots.unwrap().fingerprints()), (None, new));
+
+    // An acceptance is used up: whoever can write the file cannot go back and forth with it.
+    fs::write(dir.path().join("root.pem"), &first).unwrap();
+    assert_eq!(it.look(&phoenix()).unwrap().trouble.unwrap().reason, Reason::TrustChanged);
 }
 
 #[test]
@@ -69,13 +75,10 @@ fn a_root_that_is_taken_from_a_bundle_is_a_change_like_any_other() {
     let trouble = it.look(&phoenix()).unwrap().trouble.unwrap();
     for print in Roots::from_pem(&bundle).unwrap().fingerprints() {
         assert!(trouble.message.contains(&format!(" --accept {print}")), "{trouble}");
-        accepted().write(&print, b"").unwrap();
+        accepted().write(&format!("phoenix.{print}"), b"").unwrap();
     }
     assert_eq!(it.look(&phoenix()).unwrap().trouble, None);
 
-    for print in accepted().names().unwrap() {
-        accepted().remove(&print).unwrap();
-    }
     put(&first);
     let anchor = it.look(&phoenix()).unwrap();
     assert_eq!(anchor.trouble.unwrap().reason, Reason::TrustChanged);
