@@ -2,9 +2,10 @@
 
 use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, Trouble};
+use phoenix_core::rules::{self, FITTING, Pair, USABLE};
 use phoenix_protocol::executor::Answer;
 use phoenix_store::{EntryStore, Generation, LiveFile, LiveFiles, NewPair};
-use phoenix_x509::{Chain, MAX_AHEAD, Roots};
+use phoenix_x509::{Chain, Roots};
 use zeroize::Zeroizing;
 
 use super::Executor;
@@ -49,21 +50,27 @@ impl Executor {
         let key = key_of(&live.key).ok_or_else(|| refuse(Reason::Unreadable, "there is no readable key"))?;
         let leaf = chain.leaf_facts();
         let now = clock::now();
-        if key.public_key_sha256() != leaf.public_key {
-            return Err(refuse(Reason::KeyMismatch, "key and certificate do not belong together"));
-        }
-        if leaf.not_after <= now {
-            return Err(refuse(Reason::Expired, "the certificate has expired"));
-        }
-        if leaf.not_before > now.plus(MAX_AHEAD) {
-            return Err(refuse(Reason::NotYetValid, "the certificate is not valid yet"));
-        }
         let roots = entry
             .issuers
             .iter()
             .filter_map(|issuer| self.anchors.pinned(issuer))
-            .find(|roots| roots.trusts(&chain, now.max(leaf.not_before)).is_ok())
-            .ok_or_else(|| refuse(Reason::Issuer, "the chain leads to no pinned root of its issuers"))?;
+            .find(|roots| roots.trusts(&chain, now.max(leaf.not_before).min(leaf.not_after)).is_ok());
+        // The same rules by which the daemon wants it taken over: it is not believed that they hold.
+        let pair = Pair {
+            entry,
+            leaf: Some(leaf),
+            present: true,
+            unreadable: None,
+            matches: key.public_key_sha256() == leaf.public_key,
+            trusted: Some(roots.is_some()),
+            adopted: true,
+            renew_at: None,
+            now,
+        };
+        if let Some(finding) = rules::first(&[USABLE, FITTING], &pair) {
+            return Err(refuse(finding.reason, &finding.message));
+        }
+        let roots = roots.ok_or_else(|| refuse(Reason::Issuer, "no root of its issuers is known"))?;
         Ok(NewPair {
             key_pem: own_part(&live.key, entry.combined(), Part::Key)
                 .unwrap_or_else(|| Zeroizing::new(key.pem().as_bytes().to_vec())),
