@@ -23,8 +23,8 @@ pub(crate) fn harden() -> io::Result<()> {
 pub(crate) struct Endings(SigSet);
 
 impl Endings {
-    /// Holds the signals back. To be called while there is only one thread: the others inherit it; child
-    /// processes do not.
+    /// Holds the signals back. To be called while there is only one thread: the others inherit it. Child
+    /// processes do too, and the supervisor of a command undoes it.
     pub(crate) fn hold_back() -> io::Result<Self> {
         let mut signals = SigSet::empty();
         signals.add(Signal::SIGTERM);

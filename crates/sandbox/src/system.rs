@@ -14,11 +14,12 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 /// Highest signal number of Linux (signal(7): real-time signals end at 64).
 const LAST_SIGNAL: libc::c_int = 64;
 
-/// Gives every signal its default meaning, whatever was inherited. Does not allocate.
+/// Gives every signal its default meaning and lets every one through, whatever was inherited. Does not allocate.
 pub(crate) fn default_signals() {
     // The kernel's `struct sigaction` with everything zero: SIG_DFL, no flags, empty mask. The C library's own
     // call is not used, for it refuses the two signals that it keeps to itself, which are inherited as well.
     const DEFAULT: [u64; 4] = [0; 4];
+    const NONE: [u64; 1] = [0];
     const MASK_SIZE: usize = 8;
     let nowhere = std::ptr::null_mut::<libc::c_void>();
     for number in 1..=LAST_SIGNAL {
@@ -27,6 +28,9 @@ pub(crate) fn default_signals() {
         // signal context. KILL and STOP are refused, which changes nothing.
         unsafe { libc::syscall(libc::SYS_rt_sigaction, number, DEFAULT.as_ptr(), nowhere, MASK_SIZE) };
     }
+    // SAFETY: rt_sigprocmask(2) reads the 8 bytes of the set, and writes nothing as the old one is not asked for.
+    // A caller that takes its signals in one thread blocks them in all, and a blocked signal stays so over exec.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, NONE.as_ptr(), nowhere, MASK_SIZE) };
 }
 
 /// Makes this process deaf to what ends a terminal session or a service, so that it is the caller who decides.

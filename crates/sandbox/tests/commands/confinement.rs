@@ -16,6 +16,7 @@ crate::tests![
     it_leads_a_session_of_its_own_without_a_terminal,
     directory_and_mask_are_the_usual_ones,
     no_signal_is_ignored_or_blocked,
+    a_caller_that_holds_signals_back_does_not_pass_that_on,
     it_cannot_gain_privileges,
 ];
 
@@ -62,6 +63,17 @@ fn directory_and_mask_are_the_usual_ones() {
 fn no_signal_is_ignored_or_blocked() {
     let status = output_of(&CommandSpec::new(["/bin/grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]));
     assert_eq!(status, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+}
+
+/// The executor takes the requests to end it in one thread, so all of its threads block them.
+fn a_caller_that_holds_signals_back_does_not_pass_that_on() {
+    let status = std::process::Command::new("/usr/bin/env")
+        .arg("--block-signal=TERM,INT,HUP")
+        .arg(std::env::current_exe().unwrap())
+        .arg("no_signal_is_ignored_or_blocked")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
 }
 
 fn it_cannot_gain_privileges() {
