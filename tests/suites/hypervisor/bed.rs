@@ -11,7 +11,6 @@ use phoenix_testkit::{control, manifest, patience, process};
 use phoenix_tests::is_done;
 use serde_json::Value;
 
-/// Where the units, and the two that everything is about.
 const PROGRAMS: [(&str, &str); 3] = [
     ("phoenix-certd", "/usr/bin/phoenix-certd"),
     ("phoenix-certctl", "/usr/bin/phoenix-certctl"),
@@ -30,6 +29,18 @@ const CA: &str = "/var/lib/step-ca";
 /// Where `config/certd.toml` expects root and password.
 const CA_SHARE: &str = "/mnt/pve/quickOS/lxc-persistent-data/103/ssl";
 
+/// Where `LoadCredential=` of the executor's unit finds the password.
+const CREDENTIAL: &str = "/etc/credstore/phoenix-certd.provisioner-password";
+
+/// How the executor comes by the provisioner's password.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Password {
+    /// From the file that `config/certd.toml` names.
+    File,
+    /// From a systemd credential. There is no such file.
+    Credential,
+}
+
 /// The units under test.
 pub(crate) const UNITS: [&str; 2] = ["phoenix-certd.service", "phoenix-executor.service"];
 
@@ -47,11 +58,14 @@ pub(crate) struct Bed {
 
 impl Bed {
     /// With these entries; CA and units have been started.
-    pub(crate) fn with(entries: &[Value]) -> Result<Self> {
+    pub(crate) fn with(entries: &[Value], password: Password) -> Result<Self> {
         process::require_root()?;
         let bed = Self { hypervisor: Hypervisor::start()?, password: "correct horse battery".to_owned() };
         bed.start_ca()?;
         bed.install()?;
+        if password == Password::Credential {
+            bed.use_credential()?;
+        }
         bed.replace_manifest(entries)?;
         bed.sh("systemctl start phoenix-executor.socket phoenix-certd")?;
         Ok(bed)
@@ -88,6 +102,15 @@ impl Bed {
         .map(drop)
     }
 
+    fn use_credential(&self) -> Result<()> {
+        self.sh(&format!(
+            "install -D -m 600 {CA_SHARE}/provisioner_password.txt {CREDENTIAL}
+             rm {CA_SHARE}/provisioner_password.txt
+             sed -i '/^password_file/s/.*/credential = \"provisioner-password\"/' /etc/phoenix-certd/certd.toml"
+        ))
+        .map(drop)
+    }
+
     /// Replaces the manifest as an editor would.
     pub(crate) fn replace_manifest(&self, entries: &[Value]) -> Result<()> {
         let fresh = format!("{MANIFEST}.new");
@@ -110,9 +133,14 @@ impl Bed {
 
     /// `phoenix-certctl` as another user.
     pub(crate) fn certctl_as(&self, user: &str, words: &[&str]) -> Result<Output> {
+        self.run_as(user, &[&["phoenix-certctl"], words].concat())
+    }
+
+    /// A program as another user with all of its groups.
+    pub(crate) fn run_as(&self, user: &str, words: &[&str]) -> Result<Output> {
         let reuid = format!("--reuid={user}");
         let regid = format!("--regid={}", self.sh(&format!("id --group {user}"))?.trim());
-        let su = ["setpriv", &reuid, &regid, "--init-groups", "phoenix-certctl"];
+        let su = ["setpriv", &reuid, &regid, "--init-groups"];
         self.hypervisor.run(su.into_iter().chain(words.iter().copied()))
     }
 

@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use crate::bed::Bed;
 
-/// Files that are larger hold no key of ours; the programs themselves are left out by this.
+/// Files that are larger hold no key of ours; the programs themselves are left out by this. So are journals, which
+/// are compressed: what is in them is asked of journalctl.
 const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// Everything that the process list of the box and its guests ever showed: command lines and environments.
@@ -102,9 +103,10 @@ fn needles(bed: &Bed, entries: &[Value]) -> Result<Needles> {
         needles.add(what("hexadecimal"), hex.to_uppercase())?;
         needles.add(what("hexadecimal"), hex)?;
         needles.add(what("bytes"), number)?;
-        // The first line is the same for all keys of a kind.
-        let lines = openssl::pem_lines(&key)?;
-        needles.add(what("base64"), lines.get(1).context("the key is too short")?.as_bytes())?;
+        // The start of the first line is the same for all keys of a kind, its end is not.
+        for (line, secret) in openssl::pem_lines(&key)?.iter().zip([48.., 0..]) {
+            needles.add(what("base64"), line.get(secret).context("a short line")?.as_bytes())?;
+        }
     }
     Ok(needles)
 }
@@ -191,8 +193,12 @@ fn walk(directory: &Path, look: &mut impl FnMut(&Path)) {
         let Ok(facts) = entry.metadata() else { continue };
         if facts.is_dir() {
             walk(&entry.path(), look);
-        } else if facts.is_file() && facts.len() <= LARGEST {
+        } else if facts.is_file() && facts.len() <= LARGEST && !is_journal(&entry.path()) {
             look(&entry.path());
         }
     }
+}
+
+fn is_journal(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "journal")
 }

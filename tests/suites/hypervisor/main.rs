@@ -5,7 +5,7 @@ mod bed;
 mod hygiene;
 
 use anyhow::{Result, ensure};
-use bed::{Bed, MEMBER, STRANGER, UNITS};
+use bed::{Bed, MEMBER, Password, STRANGER, UNITS};
 use hygiene::Sightings;
 use phoenix_core::reason::Reason;
 use phoenix_protocol::control::{CertificateState, StageState};
@@ -106,10 +106,7 @@ fn check_units(bed: &Bed) -> Result<()> {
     }
     let units = "-u phoenix-certd -u phoenix-executor -u phoenix-executor.socket";
     let warned = bed.sh(&format!("journalctl --no-pager -q -p warning -o cat {units}"))?;
-    let all = bed.sh(&format!("journalctl --no-pager -q --all -o cat {units}"))?;
-    let loud: Vec<&str> =
-        all.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).collect();
-    ensure!(warned.is_empty() && loud.is_empty(), "the journal holds warnings:\n{warned}\n{loud:#?}");
+    ensure!(warned.is_empty(), "the journal holds warnings:\n{warned}");
     Ok(())
 }
 
@@ -135,7 +132,7 @@ fn check_status(bed: &Bed, entries: usize) -> Result<()> {
 #[test]
 fn the_operators_file_is_served_by_every_guest_and_no_key_shows_anywhere() -> Result<()> {
     let entries = manifest::operators()?;
-    let bed = Bed::with(&entries)?;
+    let bed = Bed::with(&entries, Password::File)?;
     let sightings = Sightings::of(&bed.hypervisor);
     bed.wait_all_done(entries.len())?;
     check_copies(&bed, &OPERATORS_COPIES)?;
@@ -185,7 +182,7 @@ const DELIVERED: [(&str, Guest, u32, &str); 3] =
 fn explicit_destinations_are_written_in_every_kind_of_guest() -> Result<()> {
     let entries: Vec<Value> =
         DELIVERED.iter().map(|(name, _, id, kind)| delivered(name, *id, kind)).collect();
-    let bed = Bed::with(&entries)?;
+    let bed = Bed::with(&entries, Password::Credential)?;
     bed.wait_all_done(entries.len())?;
     let check = || -> Result<()> {
         for (name, guest, ..) in DELIVERED {
@@ -208,13 +205,42 @@ fn explicit_destinations_are_written_in_every_kind_of_guest() -> Result<()> {
     check()?;
     bed.certctl(["renew", "--all"])?;
     check()?;
-    check_units(&bed)
+    check_units(&bed)?;
+    check_who_reaches_the_executor(&bed)
+}
+
+/// Says hello to the executor and prints how long its answer is.
+const HELLO: &str = r#"
+import json, socket
+executor = socket.socket(socket.AF_UNIX)
+executor.connect("/run/phoenix-executor/executor.sock")
+hello = json.dumps({"id": 1, "op": "hello", "version": 1}).encode()
+try:
+    executor.sendall(len(hello).to_bytes(4, "big") + hello)
+    print(len(executor.recv(1000)))
+except ConnectionError:
+    print(0)
+"#;
+
+/// The group may connect, for the daemon is in it; but only the daemon and root are answered, which is logged.
+fn check_who_reaches_the_executor(bed: &Bed) -> Result<()> {
+    bed.hypervisor.write("/usr/local/bin/hello.py", HELLO, 0o755)?;
+    let hello = |user: &str| bed.run_as(user, &["python3", "/usr/local/bin/hello.py"]);
+    let answer = |output: &std::process::Output| String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let (root, member, stranger) = (hello("root")?, hello(MEMBER)?, hello(STRANGER)?);
+    ensure!(answer(&root).parse::<u32>()? > 0, "root is not answered: {root:?}");
+    ensure!(answer(&member) == "0", "a member of the group is answered: {member:?}");
+    let words = String::from_utf8_lossy(&stranger.stderr).into_owned();
+    ensure!(words.contains("PermissionError"), "a stranger reaches the executor: {stranger:?}");
+    let warned = bed.sh("journalctl --no-pager -q -p warning -o cat -u phoenix-executor")?;
+    ensure!(warned.contains("a connection was refused"), "the refusal is not in the journal: {warned}");
+    Ok(())
 }
 
 #[test]
 fn a_killed_or_restarted_unit_heals() -> Result<()> {
     let entries = manifest::operators()?;
-    let bed = Bed::with(&entries)?;
+    let bed = Bed::with(&entries, Password::File)?;
     bed.wait_all_done(entries.len())?;
     for blow in [
         "systemctl kill -s KILL phoenix-executor",
@@ -241,7 +267,7 @@ fn a_killed_or_restarted_unit_heals() -> Result<()> {
 #[test]
 fn a_guest_that_is_off_is_waited_for_and_served_when_it_is_back() -> Result<()> {
     let entries = manifest::operators()?;
-    let bed = Bed::with(&entries)?;
+    let bed = Bed::with(&entries, Password::File)?;
     bed.wait_all_done(entries.len())?;
     for (guest, names) in [
         (Privileged, ["traefik-client", "traefik"]),
@@ -290,7 +316,7 @@ fn a_command_that_hangs_is_ended_and_leaves_nothing_in_its_guest() -> Result<()>
         hanging("escaped", "pct exec 101 -- sh -c 'setsid sleep 98763 >/dev/null 2>&1 & sleep 98763'"),
         hanging("machine", "qm guest exec 1001 -- sh -c 'sleep 98764 & sleep 98764'"),
     ];
-    let bed = Bed::with(&entries)?;
+    let bed = Bed::with(&entries, Password::File)?;
     for name in ["plain", "children", "escaped", "machine"] {
         bed.wait_entry(name, "is ended at its time limit", |entry| {
             entry.reason.as_deref() == Some(Reason::CommandTimeout.code())
