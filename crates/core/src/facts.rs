@@ -128,6 +128,9 @@ pub struct Ledger {
     /// Owner and mode that the live files had after the last successful command or installation: what is not
     /// drift.
     pub baseline: Option<Baseline>,
+    /// Owner and mode that the manifest asked for when the live files were last written or taken over.
+    #[serde(default)]
+    pub wanted: Option<Baseline>,
     /// How many times in a row the live pair was replaced from outside.
     #[serde(default)]
     pub foreign_writes: u32,

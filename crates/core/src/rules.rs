@@ -242,7 +242,9 @@ pub fn access_drift(entry: &Entry, seen: &Observation) -> Option<Finding> {
     if seen.wanted.as_ref() == Some(&live) {
         return None;
     }
-    let settled = entry.command.is_some() || seen.own.as_ref().is_some_and(|own| own.adopted);
+    // What a command settled on holds for as long as the manifest asks for what it asked for then.
+    let rewritten = seen.ledger.wanted.is_some() && seen.ledger.wanted != seen.wanted;
+    let settled = !rewritten && (entry.command.is_some() || seen.own.as_ref().is_some_and(|own| own.adopted));
     if (settled || seen.wanted.is_none()) && seen.ledger.baseline.as_ref() == Some(&live) {
         return None;
     }
@@ -435,6 +437,20 @@ mod tests {
                 FileFact::Present { uid: 7, gid: 0, mode: 0o600, sha256: String::new() }),
             Some(Reason::OwnerDrift)
         );
+    }
+
+    #[test]
+    fn a_manifest_that_asks_for_another_mode_overrules_what_a_command_settled_on() {
+        let moved = Baseline { cert: (0, 0, 0o644), key: (0, 33, 0o640) };
+        let drift = |asked_then: Baseline| {
+            drift(|seen, _| {
+                seen.live.key = FileFact::Present { uid: 0, gid: 33, mode: 0o640, sha256: String::new() };
+                seen.ledger.baseline = Some(moved.clone());
+                seen.ledger.wanted = Some(asked_then);
+            })
+        };
+        assert_eq!(drift(samples::baseline()), None);
+        assert_eq!(drift(Baseline { key: (0, 0, 0o440), ..samples::baseline() }), Some(Reason::OwnerDrift));
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(crate) fn read(entry: &StateDir, newest: Option<&Generation>) -> Result<Book
         book.ledger.baseline = newest.map(|generation| generation.meta().baseline.clone());
         book.wanted = newest.map(|generation| generation.meta().wanted.clone());
     }
+    book.ledger.wanted.clone_from(&book.wanted);
     Ok(book)
 }
 

@@ -149,6 +149,22 @@ impl Memory {
         }
     }
 
+    /// What `stage` waited for is over. The first attempts follow at once; an issuer that is well and fails all the
+    /// same is not asked faster and faster.
+    pub fn hurry(&mut self, stage: Stage, now: Timestamp) {
+        const AT_ONCE: u32 = 3;
+        if let Some(failure) = self.failures.get_mut(&stage) {
+            let late = failure.attempts.saturating_sub(AT_ONCE);
+            let class = failure.trouble.reason.class();
+            let wait = if late == 0 {
+                std::time::Duration::ZERO
+            } else {
+                crate::backoff::spacing(class, late, None, now)
+            };
+            failure.next_attempt_at = now.plus(wait);
+        }
+    }
+
     /// Forgets the failure of `stage`.
     pub fn overcome(&mut self, stage: Stage) {
         self.failures.remove(&stage);

@@ -33,6 +33,8 @@ pub struct State {
     pub finding: Option<Finding>,
     /// It waits for an issuer and has no timer of its own.
     pub awaits_issuer: bool,
+    /// The work under way was begun before the newest order.
+    pub overruled: bool,
     /// How far it has come, as seen since the last order.
     pub reached: Option<Reach>,
     /// What is remembered.
@@ -143,13 +145,14 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
             // Whatever the issuer was blamed for is over. A refusal of this entry's own request is not: it is
             // tried again at its own time.
             if state.awaits_issuer {
-                state.memory.overcome(Stage::Issue);
+                state.memory.hurry(Stage::Issue, now);
                 look(&mut state, &mut actions);
             }
         }
         Event::Ordered(request) => {
             accept(&mut state.memory, &request, now);
             state.reached = None;
+            state.overruled = !matches!(state.phase, Phase::Idle);
             look(&mut state, &mut actions);
         }
         completion => {
@@ -159,7 +162,11 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
                 Phase::Idle => None,
                 Phase::Working { work, .. } => Some(work),
             };
-            let install = absorb(&mut state, context, completion, now);
+            let install = if std::mem::take(&mut state.overruled) {
+                absorb_overruled(&mut state, context, completion, now)
+            } else {
+                absorb(&mut state, context, completion, now)
+            };
             if let Some(offer) = install {
                 state.phase = Phase::Working { work: Work::Install, again };
                 actions.push(Action::Install(offer));
@@ -219,6 +226,17 @@ fn accept(memory: &mut Memory, request: &Request, now: Timestamp) {
     memory.reactivate |= request.redeploy;
     memory.hold = None;
     memory.failures.clear();
+}
+
+/// Takes in the end of work that was begun before the newest order: it neither fails nor fulfils that order.
+fn absorb_overruled(state: &mut State, context: &Context<'_>, event: Event, now: Timestamp) -> Option<Offer> {
+    let ordered = state.memory.clone();
+    let offer = absorb(state, context, event, now);
+    let memory = &mut state.memory;
+    memory.failures = ordered.failures;
+    memory.redeliver |= ordered.redeliver;
+    memory.reactivate |= ordered.reactivate;
+    offer
 }
 
 /// Takes in the end of some work. Returns what is to be installed, if that comes next whatever the facts say.

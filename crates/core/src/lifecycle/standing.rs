@@ -41,8 +41,10 @@ pub fn is_own(seen: &Observation, own: &OwnCopy) -> bool {
 
 fn deed_done(own: &OwnCopy, deed: Option<&Deed>, digest: Option<&String>, again: bool) -> Option<bool> {
     let digest = digest?;
-    let for_this = deed.filter(|deed| deed.fingerprint == own.leaf.fingerprint);
-    Some(!again && for_this.map_or(own.adopted, |deed| &deed.of == digest))
+    // What lay there before our time is in use already. What another writer put in place of ours is not known to be.
+    let done =
+        deed.map_or(own.adopted, |deed| deed.fingerprint == own.leaf.fingerprint && &deed.of == digest);
+    Some(done && !again)
 }
 
 /// How far the present certificate has come.

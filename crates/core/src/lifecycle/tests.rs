@@ -1,4 +1,5 @@
 mod corners;
+mod orders;
 
 use std::time::Duration;
 

@@ -1,0 +1,69 @@
+//! What operators ask for while something is under way, and issuers that are well and fail all the same.
+
+use super::*;
+
+fn force() -> Event {
+    Event::Ordered(Request { reissue: false, redeploy: true, urgent: false, reach: Reach::Verified })
+}
+
+#[test]
+fn the_end_of_older_work_neither_fails_nor_fulfils_a_newer_order() {
+    for succeeds in [false, true] {
+        let mut bench = Bench::new();
+        let leaf = bench.leaf();
+        let written = bench.written(&leaf);
+        let deployed = bench.deployed(&leaf);
+        bench.send(Event::Look);
+        assert_eq!(bench.send(Event::Observed(Ok(written))), [Action::Activate]);
+        assert_eq!(bench.send(force()), []);
+        let end = if succeeds { Ok(deployed.clone()) } else { Err(command_failed()) };
+        assert_eq!(bench.send(Event::Activated(end)), [Action::Observe], "{succeeds}");
+        assert!(bench.state.memory.failures.is_empty());
+        assert_eq!(bench.state.reached, None);
+        // The command runs once more, for the order.
+        assert_eq!(bench.send(Event::Observed(Ok(deployed.clone()))), [Action::Activate], "{succeeds}");
+        bench.send(Event::Activated(Ok(deployed)));
+        assert_eq!(bench.state.memory.order, None);
+    }
+}
+
+#[test]
+fn an_issuer_that_is_well_and_fails_all_the_same_is_asked_less_and_less() {
+    let mut bench = Bench::new();
+    let trouble = Trouble::new(Reason::CaUnreachable, "no answer");
+    let blank = samples::blank(&bench.entry, NOW);
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        bench.availability = Availability::Ready;
+        bench.send(Event::Look);
+        let mut actions = bench.send(Event::Observed(Ok(blank.clone())));
+        let began = bench.now;
+        while let [Action::WakeAt(Some(at))] = actions[..] {
+            bench.now = at;
+            bench.send(Event::Look);
+            actions = bench.send(Event::Observed(Ok(blank.clone())));
+        }
+        waits.push(bench.now.since(began).as_secs());
+        assert_eq!(actions, [Action::Issue]);
+        bench.availability = Availability::Unavailable { trouble: trouble.clone(), next_look: bench.now };
+        bench.send(Event::Issued(Err((Stage::Issue, trouble.clone()))));
+        assert_eq!(bench.send(Event::IssuerBack), [Action::Observe]);
+        bench.availability = Availability::Ready;
+        bench.state.phase = Phase::Idle;
+    }
+    assert_eq!(waits[..4], [0, 0, 0, 0], "{waits:?}");
+    assert!(waits[4..].windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
+}
+
+#[test]
+fn a_pair_that_another_writer_put_in_place_of_ours_is_put_to_use() {
+    let mut bench = Bench::new();
+    let leaf = bench.settle();
+    let later = samples::leaf(&bench.entry, NOW, NOW.plus(DAY * 2));
+    let mut seen = bench.deployed(&leaf);
+    seen.live = samples::live(&later);
+    seen.own = Some(samples::own(&later));
+    seen.own.as_mut().unwrap().adopted = true;
+    bench.send(Event::Look);
+    assert_eq!(bench.send(Event::Observed(Ok(seen))), [Action::Activate]);
+}
