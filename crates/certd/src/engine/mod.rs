@@ -4,8 +4,10 @@
 //! time is a job that reports back with a message, so one slow guest or CA never delays another entry.
 
 mod entries;
+mod issuers;
 mod manifest;
 mod orders;
+mod status;
 
 use phoenix_core::lifecycle::{Action, Context, Event, step};
 use phoenix_core::manifest::InvalidEntry;
@@ -14,20 +16,17 @@ use phoenix_core::reason::Trouble;
 use phoenix_core::settings::{Schedule, Settings};
 use phoenix_core::time::Timestamp;
 use phoenix_issuers::Health;
-use phoenix_protocol::control::{
-    DaemonStatus, ErrorDocument, ManifestStatus, Progress, RenewRequest, SCHEMA, StatusDocument, SyncRequest,
-};
-use phoenix_protocol::executor::{EntryRef, IssuerFacts, ManifestFacts, ManifestState, Operation};
+use phoenix_protocol::control::{ErrorDocument, Progress, RenewRequest, StatusDocument, SyncRequest};
+use phoenix_protocol::executor::{EntryRef, IssuerFacts, ManifestFacts};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::authorities::{Authorities, Look};
+use crate::authorities::Authorities;
 use crate::clock::{WallTimer, Woken, now};
 use crate::executor::Executor;
 use crate::jobs::{IssuerNews, Job};
 use crate::journal::Journal;
-use crate::report;
 use entries::Entries;
 pub(crate) use manifest::Fetched;
 use orders::Orders;
@@ -332,115 +331,6 @@ impl Engine {
         });
     }
 
-    fn note(&mut self, news: Vec<IssuerNews>) {
-        for piece in news {
-            match piece {
-                IssuerNews::Answered { name, skew } => {
-                    // A request that was under way when another one failed may be the first to get through.
-                    if self.authorities.answered(&name, skew) {
-                        self.issuer_back(&name);
-                    }
-                }
-                IssuerNews::Unreachable { name, trouble } => {
-                    warn!("issuer {name}: {trouble}");
-                    self.authorities.unreachable(&name, trouble, now());
-                }
-            }
-        }
-    }
-
-    fn remember_answer(&mut self, name: &IssuerName) {
-        if let Err(error) = self.journal.remember_answer(name) {
-            error!("cannot write the journal: {error}");
-        }
-    }
-
-    fn issuer_back(&mut self, name: &IssuerName) {
-        self.remember_answer(name);
-        for key in self.entries.keys() {
-            self.send(&key, Event::IssuerBack);
-        }
-    }
-
-    fn informed(&mut self, facts: &[IssuerFacts]) {
-        if self.authorities.inform(facts) {
-            for key in self.entries.keys() {
-                self.send(&key, Event::IssuerBack);
-                // A pair that could not be judged without a root can be judged now.
-                self.send(&key, Event::Look);
-            }
-        }
-        self.look_at_issuers(now());
-    }
-
-    fn look_at_issuers(&mut self, at: Timestamp) {
-        for (name, look) in self.authorities.due_looks(at) {
-            let (executor, messages) = (self.executor.clone(), self.messages.clone());
-            tokio::spawn(async move {
-                let result = match look {
-                    Look::Health(client) => client.availability().await,
-                    Look::Root { url, fingerprint } => {
-                        bootstrap(&executor, &name, &url, &fingerprint, &messages).await
-                    }
-                };
-                let _ = messages.send(Message::Looked { name, result }).await;
-            });
-        }
-    }
-
-    fn status(&self) -> StatusDocument {
-        let at = now();
-        let manifest = match &self.manifest {
-            Some(facts) => ManifestStatus {
-                path: facts.path.clone(),
-                loaded_at: facts.loaded_at,
-                state: facts.state,
-                error: facts.error.clone(),
-            },
-            None => ManifestStatus {
-                path: self.settings.manifest.to_string(),
-                loaded_at: None,
-                state: ManifestState::Missing,
-                error: Some("the executor has not answered yet".into()),
-            },
-        };
-        StatusDocument {
-            schema: SCHEMA,
-            generated_at: at,
-            daemon: DaemonStatus {
-                running: true,
-                version: Some(env!("CARGO_PKG_VERSION").into()),
-                manifest,
-                issuers: self.authorities.report(),
-                warnings: self.warnings(),
-            },
-            certificates: self
-                .entries
-                .in_order()
-                .map(|tracked| {
-                    let subject = report::Subject {
-                        entry: &tracked.entry,
-                        warnings: &tracked.warnings,
-                        state: &tracked.state,
-                        jitter: tracked.jitter,
-                        availability: &self.authorities.availability(&tracked.entry, at),
-                    };
-                    report::certificate(&subject, at)
-                })
-                .chain(self.invalid.iter().map(|entry| report::invalid(entry, at)))
-                .collect(),
-        }
-    }
-
-    /// Warnings that belong to no single certificate.
-    fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.authorities.warnings();
-        if let Some(listen) = self.settings.metrics {
-            warnings.push(format!("[metrics] listen = \"{listen}\": this version serves no metrics"));
-        }
-        warnings
-    }
-
     /// Fetches the manifest, now or as soon as the fetch under way is over.
     fn fetch(&mut self, whole: bool) {
         if std::mem::replace(&mut self.fetching, true) {
@@ -453,26 +343,5 @@ impl Engine {
             let fetched = manifest::fetch(&executor, known.as_deref()).await;
             let _ = messages.send(Message::Manifest(fetched)).await;
         });
-    }
-}
-
-/// Fetches a root by its fingerprint and hands it to the executor, which checks it once more.
-async fn bootstrap(
-    executor: &Executor,
-    name: &IssuerName,
-    url: &str,
-    fingerprint: &str,
-    messages: &mpsc::Sender<Message>,
-) -> Result<Health, Trouble> {
-    let root = phoenix_issuers::fetch_root(name, url, fingerprint).await?;
-    match executor.ask(Operation::Trust { issuer: name.clone(), root }).await? {
-        phoenix_protocol::executor::Answer::Issuers { issuers } => {
-            let _ = messages.send(Message::Trusted(issuers)).await;
-            Ok(Health { clock_skew: None, version: None, warnings: Vec::new() })
-        }
-        _ => Err(Trouble::new(
-            phoenix_core::reason::Reason::Internal,
-            "the executor's answer to a root certificate makes no sense",
-        )),
     }
 }

@@ -5,6 +5,7 @@
 //! again afterwards. Facts come from the executor with every answer, so a decision never rests on what the
 //! daemon believes to have done.
 
+mod completion;
 mod decide;
 mod memory;
 mod standing;
@@ -15,6 +16,8 @@ pub use decide::{
 use decide::{is_as_wanted, obsolete};
 pub use memory::{Failure, Hold, Memory, Order, Reach, Stage};
 pub use standing::{Standing, delivered_by_command, is_own, standing};
+
+use completion::{absorb, absorb_overruled, failed};
 
 use crate::facts::Observation;
 use crate::name::IssuerName;
@@ -228,116 +231,6 @@ fn accept(memory: &mut Memory, request: &Request, now: Timestamp) {
     memory.failures.clear();
 }
 
-/// Takes in the end of work that was begun before the newest order: it neither fails nor fulfils that order.
-fn absorb_overruled(state: &mut State, context: &Context<'_>, event: Event, now: Timestamp) -> Option<Offer> {
-    let ordered = state.memory.clone();
-    let offer = absorb(state, context, event, now);
-    let memory = &mut state.memory;
-    memory.failures = ordered.failures;
-    memory.redeliver |= ordered.redeliver;
-    memory.reactivate |= ordered.reactivate;
-    offer
-}
-
-/// Takes in the end of some work. Returns what is to be installed, if that comes next whatever the facts say.
-fn absorb(state: &mut State, context: &Context<'_>, event: Event, now: Timestamp) -> Option<Offer> {
-    match event {
-        Event::Look | Event::Rewritten | Event::IssuerBack | Event::Ordered(_) => {}
-        Event::Issued(Ok(offer)) => {
-            state.memory.overcome(Stage::Issue);
-            return Some(offer);
-        }
-        Event::Issued(Err((stage, trouble))) => failed(state, stage, trouble, now),
-        Event::Installed(Ok((seen, warnings))) => {
-            note_issuance(state, context, &seen, now);
-            state.memory.warnings = warnings;
-            succeeded(state, Work::Install, seen);
-        }
-        Event::Observed(Ok(seen)) => succeeded(state, Work::Observe, seen),
-        Event::Adopted(Ok(seen)) => succeeded(state, Work::Adopt, seen),
-        Event::Restored(Ok(seen)) => succeeded(state, Work::Restore, seen),
-        Event::Delivered(Ok(seen)) => {
-            state.memory.redeliver = false;
-            succeeded(state, Work::Deliver, seen);
-        }
-        Event::Activated(Ok(seen)) => {
-            state.memory.reactivate = false;
-            if delivered_by_command(context.entry) {
-                state.memory.redeliver = false;
-            }
-            succeeded(state, Work::Activate, seen);
-        }
-        Event::Observed(Err(trouble)) => failed(state, Stage::Observe, trouble, now),
-        Event::Installed(Err(trouble)) | Event::Adopted(Err(trouble)) | Event::Restored(Err(trouble)) => {
-            failed(state, Stage::Write, trouble, now);
-        }
-        Event::Delivered(Err(trouble)) => failed(state, Stage::Deliver, trouble, now),
-        Event::Activated(Err(trouble)) => failed(state, Stage::Activate, trouble, now),
-    }
-    None
-}
-
-fn succeeded(state: &mut State, work: Work, seen: Observation) {
-    state.memory.overcome(Stage::Observe);
-    state.memory.overcome(work.stage());
-    if matches!(work, Work::Install) {
-        state.memory.failures.clear();
-    }
-    if work == Work::Observe && seen.target_trouble.is_none() {
-        forget_target_trouble(&mut state.memory);
-    }
-    state.seen = Some(seen);
-}
-
-/// A trouble that an observation reported is over when an observation no longer does.
-fn forget_target_trouble(memory: &mut Memory) {
-    if memory.failures.get(&Stage::Write).is_some_and(|failure| {
-        matches!(
-            failure.trouble.reason,
-            Reason::StorageAbsent | Reason::StorageHangs | Reason::Symlink | Reason::OutsideRoots
-        )
-    }) {
-        memory.overcome(Stage::Write);
-    }
-}
-
-fn failed(state: &mut State, stage: Stage, trouble: Trouble, now: Timestamp) {
-    if matches!(trouble.reason, Reason::Stale | Reason::UnknownEntry) {
-        return;
-    }
-    let valid_until = match stage {
-        Stage::Observe | Stage::Issue | Stage::Write => {
-            let seen = state.seen.as_ref();
-            seen.and_then(|seen| seen.own.as_ref().map(|own| &own.leaf).or(seen.live.leaf.as_ref()))
-                .map(|leaf| leaf.not_after)
-        }
-        Stage::Deliver | Stage::Activate | Stage::Verify => {
-            // Where nothing was ever in use, the consumer waits: at least every five minutes.
-            let first = now.plus(crate::backoff::LONGEST_EXPIRED * 10);
-            let own = state.seen.as_ref().and_then(|seen| seen.own.as_ref());
-            state.memory.in_use_until.or(own.map(|own| own.leaf.not_after.min(first)))
-        }
-    };
-    state.memory.fail(stage, trouble, valid_until, now);
-}
-
-fn note_issuance(state: &mut State, context: &Context<'_>, seen: &Observation, now: Timestamp) {
-    let memory = &mut state.memory;
-    if !memory.reissue {
-        memory.issued.push(now);
-    }
-    if let Some(own) = &seen.own {
-        let lifetime = own.leaf.lifetime();
-        memory.issued.retain(|at| at.plus(lifetime) > now);
-    }
-    // A scheduled renewal ends an old hold; an order sets its own when it is fulfilled.
-    memory.hold = None;
-    memory.reissue = false;
-    if context.entry.command.is_none() {
-        memory.reactivate = false;
-    }
-}
-
 /// Decides on the newest facts and sets the next work going. `done` is the work that has just ended.
 fn proceed(
     state: &mut State,
@@ -353,6 +246,7 @@ fn proceed(
     let Some(seen) = &state.seen else {
         return rest(state, Some(now.plus(crate::backoff::SHORTEST)), actions);
     };
+    drop_empty_wishes(context, seen, &mut state.memory);
     for stage in obsolete(context, seen, &state.memory, now) {
         state.memory.overcome(stage);
     }
@@ -408,6 +302,14 @@ fn stuck(memory: &mut Memory, stage: Stage, trouble: Trouble, next: Timestamp, n
         trouble,
     };
     memory.failures.insert(stage, failure);
+}
+
+/// An operator's wish to do again what is not configured is fulfilled: left standing, it would take effect when a
+/// delivery or command is configured one day.
+fn drop_empty_wishes(context: &Context<'_>, seen: &Observation, memory: &mut Memory) {
+    let standing = standing(context.entry, seen, memory);
+    memory.redeliver &= standing.delivered.is_some();
+    memory.reactivate &= standing.activated.is_some();
 }
 
 /// Closes an order that is fulfilled and notes what consumers use now. Returns how far the entry has come; none

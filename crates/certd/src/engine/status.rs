@@ -1,0 +1,63 @@
+//! The status document.
+
+use phoenix_protocol::control::{DaemonStatus, ManifestStatus, SCHEMA, StatusDocument};
+use phoenix_protocol::executor::ManifestState;
+
+use super::Engine;
+use crate::clock::now;
+use crate::report;
+
+impl Engine {
+    pub(super) fn status(&self) -> StatusDocument {
+        let at = now();
+        let manifest = match &self.manifest {
+            Some(facts) => ManifestStatus {
+                path: facts.path.clone(),
+                loaded_at: facts.loaded_at,
+                state: facts.state,
+                error: facts.error.clone(),
+            },
+            None => ManifestStatus {
+                path: self.settings.manifest.to_string(),
+                loaded_at: None,
+                state: ManifestState::Missing,
+                error: Some("the executor has not answered yet".into()),
+            },
+        };
+        StatusDocument {
+            schema: SCHEMA,
+            generated_at: at,
+            daemon: DaemonStatus {
+                running: true,
+                version: Some(env!("CARGO_PKG_VERSION").into()),
+                manifest,
+                issuers: self.authorities.report(),
+                warnings: self.warnings(),
+            },
+            certificates: self
+                .entries
+                .in_order()
+                .map(|tracked| {
+                    let subject = report::Subject {
+                        entry: &tracked.entry,
+                        warnings: &tracked.warnings,
+                        state: &tracked.state,
+                        jitter: tracked.jitter,
+                        availability: &self.authorities.availability(&tracked.entry, at),
+                    };
+                    report::certificate(&subject, at)
+                })
+                .chain(self.invalid.iter().map(|entry| report::invalid(entry, at)))
+                .collect(),
+        }
+    }
+
+    /// Warnings that belong to no single certificate.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.authorities.warnings();
+        if let Some(listen) = self.settings.metrics {
+            warnings.push(format!("[metrics] listen = \"{listen}\": this version serves no metrics"));
+        }
+        warnings
+    }
+}

@@ -1,0 +1,126 @@
+//! What the end of a piece of work means for what is remembered.
+
+use super::{Context, Event, Memory, Offer, Stage, State, Work, delivered_by_command};
+use crate::facts::Observation;
+use crate::reason::{Reason, Trouble};
+use crate::time::Timestamp;
+
+/// Takes in the end of work that was begun before the newest order: it neither fails nor fulfils that order.
+pub(super) fn absorb_overruled(
+    state: &mut State,
+    context: &Context<'_>,
+    event: Event,
+    now: Timestamp,
+) -> Option<Offer> {
+    let ordered = state.memory.clone();
+    let offer = absorb(state, context, event, now);
+    let memory = &mut state.memory;
+    memory.failures = ordered.failures;
+    memory.redeliver |= ordered.redeliver;
+    memory.reactivate |= ordered.reactivate;
+    offer
+}
+
+/// Takes in the end of some work. Returns what is to be installed, if that comes next whatever the facts say.
+pub(super) fn absorb(
+    state: &mut State,
+    context: &Context<'_>,
+    event: Event,
+    now: Timestamp,
+) -> Option<Offer> {
+    match event {
+        Event::Look | Event::Rewritten | Event::IssuerBack | Event::Ordered(_) => {}
+        Event::Issued(Ok(offer)) => {
+            state.memory.overcome(Stage::Issue);
+            return Some(offer);
+        }
+        Event::Issued(Err((stage, trouble))) => failed(state, stage, trouble, now),
+        Event::Installed(Ok((seen, warnings))) => {
+            note_issuance(state, context, &seen, now);
+            state.memory.warnings = warnings;
+            succeeded(state, Work::Install, seen);
+        }
+        Event::Observed(Ok(seen)) => succeeded(state, Work::Observe, seen),
+        Event::Adopted(Ok(seen)) => succeeded(state, Work::Adopt, seen),
+        Event::Restored(Ok(seen)) => succeeded(state, Work::Restore, seen),
+        Event::Delivered(Ok(seen)) => {
+            state.memory.redeliver = false;
+            succeeded(state, Work::Deliver, seen);
+        }
+        Event::Activated(Ok(seen)) => {
+            state.memory.reactivate = false;
+            if delivered_by_command(context.entry) {
+                state.memory.redeliver = false;
+            }
+            succeeded(state, Work::Activate, seen);
+        }
+        Event::Observed(Err(trouble)) => failed(state, Stage::Observe, trouble, now),
+        Event::Installed(Err(trouble)) | Event::Adopted(Err(trouble)) | Event::Restored(Err(trouble)) => {
+            failed(state, Stage::Write, trouble, now);
+        }
+        Event::Delivered(Err(trouble)) => failed(state, Stage::Deliver, trouble, now),
+        Event::Activated(Err(trouble)) => failed(state, Stage::Activate, trouble, now),
+    }
+    None
+}
+
+fn succeeded(state: &mut State, work: Work, seen: Observation) {
+    state.memory.overcome(Stage::Observe);
+    state.memory.overcome(work.stage());
+    if matches!(work, Work::Install) {
+        state.memory.failures.clear();
+    }
+    if work == Work::Observe && seen.target_trouble.is_none() {
+        forget_target_trouble(&mut state.memory);
+    }
+    state.seen = Some(seen);
+}
+
+/// A trouble that an observation reported is over when an observation no longer does.
+fn forget_target_trouble(memory: &mut Memory) {
+    if memory.failures.get(&Stage::Write).is_some_and(|failure| {
+        matches!(
+            failure.trouble.reason,
+            Reason::StorageAbsent | Reason::StorageHangs | Reason::Symlink | Reason::OutsideRoots
+        )
+    }) {
+        memory.overcome(Stage::Write);
+    }
+}
+
+pub(super) fn failed(state: &mut State, stage: Stage, trouble: Trouble, now: Timestamp) {
+    if matches!(trouble.reason, Reason::Stale | Reason::UnknownEntry) {
+        return;
+    }
+    let valid_until = match stage {
+        Stage::Observe | Stage::Issue | Stage::Write => {
+            let seen = state.seen.as_ref();
+            seen.and_then(|seen| seen.own.as_ref().map(|own| &own.leaf).or(seen.live.leaf.as_ref()))
+                .map(|leaf| leaf.not_after)
+        }
+        Stage::Deliver | Stage::Activate | Stage::Verify => {
+            // Where nothing was ever in use, the consumer waits: at least every five minutes.
+            let first = now.plus(crate::backoff::LONGEST_EXPIRED * 10);
+            let own = state.seen.as_ref().and_then(|seen| seen.own.as_ref());
+            state.memory.in_use_until.or(own.map(|own| own.leaf.not_after.min(first)))
+        }
+    };
+    state.memory.fail(stage, trouble, valid_until, now);
+}
+
+fn note_issuance(state: &mut State, context: &Context<'_>, seen: &Observation, now: Timestamp) {
+    let memory = &mut state.memory;
+    if !memory.reissue {
+        memory.issued.push(now);
+    }
+    if let Some(own) = &seen.own {
+        let lifetime = own.leaf.lifetime();
+        memory.issued.retain(|at| at.plus(lifetime) > now);
+    }
+    // A scheduled renewal ends an old hold; an order sets its own when it is fulfilled.
+    memory.hold = None;
+    memory.reissue = false;
+    if context.entry.command.is_none() {
+        memory.reactivate = false;
+    }
+}
