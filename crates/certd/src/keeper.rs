@@ -7,6 +7,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream as StdStream;
 use std::process::{ExitCode, Stdio};
 
@@ -38,9 +39,15 @@ pub(crate) fn keep(options: &Options, settings: &Settings) -> Result<ExitCode> {
              /usr/lib/sysusers.d/phoenix-certd.conf and run systemd-sysusers, or say --allow-root"
         )
     })?;
-    for dir in [settings.state_dir.as_path().to_path_buf(), settings.control_socket.parent()] {
+    let dirs =
+        [(settings.state_dir.as_path().to_path_buf(), 0o700), (settings.control_socket.parent(), 0o755)];
+    for (dir, mode) in dirs {
         if !dir.exists() {
-            std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(mode)
+                .create(&dir)
+                .with_context(|| format!("cannot make {}", dir.display()))?;
             std::os::unix::fs::chown(&dir, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
                 .with_context(|| format!("cannot give {} to {USER}", dir.display()))?;
         }
@@ -70,8 +77,8 @@ async fn serve(mut launcher: Launcher, user: &User) -> Result<ExitCode> {
                 return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
             // The daemon stops when this connection ends, and then its own end is waited for above.
-            _ = terminate.recv() => requests.shutdown().await?,
-            _ = interrupt.recv() => requests.shutdown().await?,
+            _ = terminate.recv() => hang_up(&mut requests).await,
+            _ = interrupt.recv() => hang_up(&mut requests).await,
             _ = hangup.recv() => {
                 if let Some(pid) = daemon.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
                     let _ = kill_process(pid, Signal::HUP);
@@ -85,6 +92,11 @@ async fn serve(mut launcher: Launcher, user: &User) -> Result<ExitCode> {
             }
         }
     }
+}
+
+/// Tells the daemon to end. One that is gone already needs no telling.
+async fn hang_up(requests: &mut UnixStream) {
+    let _ = requests.shutdown().await;
 }
 
 fn start_daemon(theirs: StdStream, user: &User) -> Result<Child> {

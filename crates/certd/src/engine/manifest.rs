@@ -1,9 +1,11 @@
 //! Following the manifest that the executor has in force.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use phoenix_core::lifecycle::{Event, State};
 use phoenix_core::manifest::{Entry, InvalidEntry};
+use phoenix_core::name::AbsolutePath;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::schedule::Jitter;
 use phoenix_protocol::executor::{
@@ -111,6 +113,17 @@ impl Engine {
         }
     }
 
+    /// An entry that comes back one day gets its history back, but not what was asked for it long ago.
+    fn forget_orders_of_removed(&mut self, order: &[AbsolutePath]) {
+        let kept: BTreeSet<&AbsolutePath> = order.iter().collect();
+        for key in self.entries.keys().iter().filter(|key| !kept.contains(key)) {
+            let Some(tracked) = self.entries.get_mut(key) else { continue };
+            if tracked.state.memory.drop_orders() {
+                self.remember(key);
+            }
+        }
+    }
+
     fn adopt_manifest(&mut self, entries: Vec<SnapshotEntry>) {
         let at = now();
         let mut order = Vec::with_capacity(entries.len());
@@ -136,6 +149,7 @@ impl Engine {
                 events.push((key, Event::Look));
             }
         }
+        self.forget_orders_of_removed(&order);
         self.entries.set_order(order);
         self.decided.retain(|(key, _)| self.entries.get(key).is_some());
         self.orders.forget_removed(&self.entries);

@@ -165,11 +165,15 @@ impl Engine {
         }
     }
 
-    /// Makes durable what was decided, then sets it going.
-    fn act(&mut self) {
+    fn sync_journal(&mut self) {
         if let Err(error) = self.journal.sync() {
             error!("cannot write the journal: {error}. A restart forgets recent failures and orders");
         }
+    }
+
+    /// Makes durable what was decided, then sets it going.
+    fn act(&mut self) {
+        self.sync_journal();
         // First looks go before work, so that a first report need not wait for a whole fleet to be issued.
         let early = self.is_early();
         for (key, action) in std::mem::take(&mut self.decided) {

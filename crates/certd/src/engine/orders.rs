@@ -233,6 +233,8 @@ impl Engine {
         for (key, _) in &keys {
             self.send(key, Event::Ordered(wish.clone()));
         }
+        // "Recorded" is said when it is.
+        self.sync_journal();
         self.orders.0.push(waiter);
         self.orders.finish();
         let _ = reply.send(Ok(lines));

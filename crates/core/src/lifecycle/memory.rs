@@ -149,6 +149,18 @@ impl Memory {
         }
     }
 
+    /// Nothing but the time of a next attempt differs: not worth a write to the disk each time.
+    pub fn is_as_good_as(&self, other: &Self) -> bool {
+        let untimed = |memory: &Self| {
+            let mut memory = memory.clone();
+            for failure in memory.failures.values_mut() {
+                failure.next_attempt_at = Timestamp::default();
+            }
+            memory
+        };
+        self == other || untimed(self) == untimed(other)
+    }
+
     /// What `stage` waited for is over. The first attempts follow at once; an issuer that is well and fails all the
     /// same is not asked faster and faster.
     pub fn hurry(&mut self, stage: Stage, now: Timestamp) {
@@ -163,6 +175,14 @@ impl Memory {
             };
             failure.next_attempt_at = now.plus(wait);
         }
+    }
+
+    /// Forgets what operators asked for. True when they had asked for something.
+    pub fn drop_orders(&mut self) -> bool {
+        let asked = self.order.is_some() || self.reissue || self.redeliver || self.reactivate;
+        self.order = None;
+        (self.reissue, self.redeliver, self.reactivate) = (false, false, false);
+        asked
     }
 
     /// Forgets the failure of `stage`.

@@ -183,7 +183,7 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
             }
         }
     }
-    if state.memory != before {
+    if !state.memory.is_as_good_as(&before) {
         actions.insert(0, Action::Remember);
     }
     (state, actions)

@@ -189,7 +189,12 @@ fn a_wish_to_do_again_what_is_not_configured_does_not_outlive_its_order() {
     let mut bench = Bench::new();
     bench.entry.command = None;
     let leaf = bench.settle();
-    bench.send(Event::Ordered(Request { reissue: false, redeploy: true, urgent: false, reach: Reach::Verified }));
+    bench.send(Event::Ordered(Request {
+        reissue: false,
+        redeploy: true,
+        urgent: false,
+        reach: Reach::Verified,
+    }));
     let written = bench.written(&leaf);
     bench.send(Event::Observed(Ok(written)));
     assert_eq!(bench.state.memory.order, None);

@@ -56,6 +56,25 @@ fn an_issuer_that_is_well_and_fails_all_the_same_is_asked_less_and_less() {
 }
 
 #[test]
+fn looking_again_at_what_is_still_absent_is_not_written_to_the_disk() {
+    let mut bench = Bench::new();
+    let mut seen = samples::blank(&bench.entry, NOW);
+    seen.target_trouble = Some(Trouble::new(Reason::StorageAbsent, "not mounted"));
+    let look = |bench: &mut Bench| {
+        bench.send(Event::Look);
+        let context =
+            Context { entry: &bench.entry, jitter: Jitter::default(), availability: &bench.availability };
+        let state = std::mem::take(&mut bench.state);
+        let (state, actions) = step(state, &context, Event::Observed(Ok(seen.clone())), bench.now);
+        bench.state = state;
+        bench.pass(10);
+        actions.contains(&Action::Remember)
+    };
+    assert!(look(&mut bench));
+    assert!(!look(&mut bench));
+}
+
+#[test]
 fn a_pair_that_another_writer_put_in_place_of_ours_is_put_to_use() {
     let mut bench = Bench::new();
     let leaf = bench.settle();
