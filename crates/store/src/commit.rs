@@ -6,7 +6,7 @@ use phoenix_core::reason::{Reason, Trouble};
 use rustix::io::Errno;
 
 use crate::disk::{Dir, Disk};
-use crate::intent::{self, Intent, Kind, PlannedFile, Traces, temp_dir_name, temp_name};
+use crate::intent::{self, Intent, Kind, PlannedFile, Traces, Unfinished, temp_dir_name, temp_name};
 use crate::pair::LiveFile;
 use crate::parts::{Meta, Parts};
 use crate::roots::TargetRoots;
@@ -82,10 +82,11 @@ impl Bench<'_> {
     }
 
     /// Finishes a commit that was interrupted.
-    pub(crate) fn finish_interrupted(self, mut intent: Intent, parts: &Parts) -> Result<(), Trouble> {
+    pub(crate) fn finish_interrupted(self, unfinished: Unfinished) -> Result<(), Trouble> {
+        let Unfinished { plan: mut intent, parts, meta } = unfinished;
         self.clean(&intent.traces())?;
-        intent.renew_token(self.entry)?;
-        let done = self.apply(&intent, parts).map_err(|halt| halt.trouble);
+        intent.renew_token(self.entry, &parts, &meta)?;
+        let done = self.apply(&intent, &parts).map_err(|halt| halt.trouble);
         if done.is_err()
             && let Err(trouble) = self.clean(&intent.traces())
         {
@@ -144,7 +145,7 @@ impl Bench<'_> {
                 book.ledger.baseline = Some(intent.baseline.clone());
                 book.wanted = Some(intent.wanted.clone());
                 ledger::write(self.entry, &book)?;
-                self.entry.remove_tree(intent::INTENT)
+                self.entry.remove(intent::INTENT)
             }
         }
     }
@@ -204,7 +205,7 @@ impl Bench<'_> {
 
 /// Writes a complete, durable file: private and with its final owner before it has any content, and with its
 /// final mode only afterwards.
-pub(crate) fn write_file(
+fn write_file(
     disk: &Disk,
     dir: &Dir,
     name: &str,

@@ -14,7 +14,7 @@ use crate::store::Inner;
 use crate::target::{self, Target};
 use crate::{install, ledger, proof, survey};
 
-/// Handle of one entry. What touches the live paths runs on the worker of their target root, within the
+/// Handle of one entry. What touches the live paths runs on a thread of their target root, within the
 /// store's deadline, and finishes an interrupted installation of the entry first. A call that exceeds the
 /// deadline answers `storage-hangs`; an installation that had begun then still finishes, or is undone, when the
 /// file system answers again.
@@ -98,7 +98,7 @@ impl EntryStore {
         self.generation(1)
     }
 
-    /// Stores a new key durably until its certificate comes. `meta` is the caller's.
+    /// Stores a new key until its certificate comes. It outlives this process, but need not outlive a power cut. `meta` is the caller's.
     pub fn stage_key(&self, key_pem: &[u8], meta: &serde_json::Value) -> Result<StageId, Trouble> {
         stages::stage(&self.inner.entry_dir(&self.name)?, key_pem, meta)
     }

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::pair::{LiveFile, LiveFiles};
 use crate::parts::{Meta, Parts, damaged};
+use crate::record::Record;
 use crate::state::StateDir;
 
 const GENERATIONS: &str = "generations";
@@ -18,7 +19,6 @@ const KEPT: usize = 2;
 pub struct Generation {
     number: u64,
     meta: Meta,
-    dir: StateDir,
     home: StateDir,
     combined: bool,
 }
@@ -95,9 +95,11 @@ impl Generation {
 
     /// Everything. A damaged copy is set aside, so that the next look does not find it any more.
     pub(crate) fn parts(&self) -> Result<Parts, Trouble> {
-        Parts::read(&self.dir, &self.meta.sums)?.ok_or_else(|| {
-            self.home.set_aside(&self.number.to_string());
-            damaged(&self.dir)
+        let name = self.number.to_string();
+        let record = Record::read(&self.home, &name)?;
+        record.and_then(|record| record.parts()).ok_or_else(|| {
+            self.home.set_aside(&name);
+            damaged(&self.home.path().join(&name))
         })
     }
 }
@@ -113,42 +115,33 @@ fn numbers(home: &StateDir) -> Result<Vec<u64>, Trouble> {
 pub(crate) fn load(entry: &StateDir, back: usize, combined: bool) -> Result<Option<Generation>, Trouble> {
     let Some(home) = entry.existing(GENERATIONS)? else { return Ok(None) };
     let Some(number) = numbers(&home)?.into_iter().rev().nth(back) else { return Ok(None) };
-    let name = number.to_string();
-    let Some(dir) = home.existing(&name)? else { return Ok(None) };
-    let Some(meta) = Parts::read_meta(&dir)? else {
-        tracing::warn!(path = %dir.path().display(), "a generation without its record is set aside");
-        home.set_aside(&name);
-        return Ok(None);
-    };
-    Ok(Some(Generation { number, meta, dir, home, combined }))
+    let Some(record) = Record::read(&home, &number.to_string())? else { return Ok(None) };
+    Ok(Some(Generation { number, meta: record.meta().clone(), home, combined }))
 }
 
-/// Makes the directory `name` of an entry its newest generation. This rename is what ends a commit.
+/// Makes the file `name` of an entry its newest generation. This rename is what ends a commit.
+///
+/// Its new name is made durable at once, so that nothing that is recorded later can outlive it. Should a power
+/// cut bring the old name back, as a file system without a journal might, recovery repeats the commit.
 pub(crate) fn record(entry: &StateDir, name: &str) -> Result<(), Trouble> {
     let home = entry.subdir(GENERATIONS)?;
     let next = numbers(&home)?.last().map_or(1, |last| last.saturating_add(1)).to_string();
     entry.disk().rename((entry.dir(), name), (home.dir(), &next))?;
-    for dir in [&home, entry] {
-        // The rename has happened: should a power cut undo it, recovery repeats the commit.
-        if let Err(failure) = dir.disk().sync_dir(dir.dir()) {
-            tracing::warn!("{failure}");
-        }
+    if let Err(failure) = home.disk().sync_dir(home.dir()) {
+        // The rename has happened: should a power cut undo it, recovery repeats the commit too.
+        tracing::warn!("{failure}");
     }
     prune(&home);
     Ok(())
 }
 
-/// Removes all but the last two. What cannot be removed now is removed after the next commit.
+/// Removes all but the last two. What cannot be removed now, or comes back after a power cut, is removed after
+/// the next commit.
 fn prune(home: &StateDir) {
     let removed = numbers(home).and_then(|numbers| {
-        numbers.iter().rev().skip(KEPT).try_for_each(|number| home.remove_tree(&number.to_string()))
+        numbers.iter().rev().skip(KEPT).try_for_each(|number| home.discard(&number.to_string()))
     });
     if let Err(trouble) = removed {
         tracing::warn!("old generations stay: {trouble}");
     }
-}
-
-/// Removes what an interrupted removal left.
-pub(crate) fn sweep(entry: &StateDir) -> Result<(), Trouble> {
-    entry.existing(GENERATIONS)?.map_or(Ok(()), |home| home.sweep())
 }

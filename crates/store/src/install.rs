@@ -9,6 +9,7 @@ use crate::intent::{Intent, Kind, PlannedFile};
 use crate::ledger::{self, Book};
 use crate::pair::{LiveFile, LiveFiles, NewPair};
 use crate::parts::{Meta, Parts};
+use crate::record::Record;
 use crate::state::{NEW, StateDir};
 use crate::survey::{self, Seen};
 use crate::target::{Role, Target};
@@ -64,10 +65,8 @@ pub(crate) fn adopt(
     let parts = Parts::of(pair);
     let meta = meta(pair, &parts, true, (wanted, baseline));
     let temp = format!("{NEW}{}", Token::random()?);
-    let done = entry
-        .subdir(&temp)
-        .and_then(|dir| parts.write(&dir, &meta))
-        .and_then(|()| generations::record(entry, &temp));
+    let bytes = Record::encode(None, &meta, &parts)?;
+    let done = entry.write_new(&temp, &bytes).and_then(|()| generations::record(entry, &temp));
     if done.is_err() {
         entry.try_remove(&temp);
     }

@@ -1,19 +1,19 @@
-//! The record of a commit under way. While the directory `intent` exists in an entry's state, the commit in it
-//! is not finished.
+//! The record of a commit under way. While the file `intent` exists in an entry's state, the commit in it is not
+//! finished.
 
 use phoenix_core::facts::Baseline;
 use phoenix_core::name::AbsolutePath;
-use phoenix_core::reason::{Reason, Trouble};
+use phoenix_core::reason::Trouble;
 use serde::{Deserialize, Serialize};
 
 use crate::parts::{Meta, Parts};
-use crate::state::{NEW, StateDir, to_json};
+use crate::record::Record;
+use crate::state::{StateDir, to_json};
 use crate::target::Role;
 use crate::token::Token;
 
-/// The directory of the intent in an entry's state.
+/// The intent in an entry's state.
 pub(crate) const INTENT: &str = "intent";
-const PLAN: &str = "intent.json";
 const TRACES: &str = "probe.json";
 
 /// What becomes of the intent when its files are in place.
@@ -75,85 +75,76 @@ impl Intent {
 
     /// Makes the commit durable: from here on it is finished whatever dies.
     pub(crate) fn begin(&self, entry: &StateDir, parts: &Parts, meta: &Meta) -> Result<(), Trouble> {
-        let temp = format!("{NEW}{}", self.token);
-        let done = self.fill(entry, &temp, parts, meta).and_then(|()| {
-            entry.disk().rename((entry.dir(), &temp), (entry.dir(), INTENT))?;
-            Ok(entry.disk().sync_dir(entry.dir())?)
-        });
+        let done = self.write(entry, parts, meta);
         if done.is_err() {
-            entry.try_remove(&temp);
             drop_intent(entry);
         }
         done
     }
 
-    fn fill(&self, entry: &StateDir, temp: &str, parts: &Parts, meta: &Meta) -> Result<(), Trouble> {
-        let dir = entry.subdir(temp)?;
-        dir.write_new(PLAN, &to_json(self)?)?;
-        parts.write(&dir, meta)
+    fn write(&self, entry: &StateDir, parts: &Parts, meta: &Meta) -> Result<(), Trouble> {
+        entry.write(INTENT, &Record::encode(Some(self), meta, parts)?)
     }
 
     /// Gives a commit that was interrupted new temporary names, since the old ones have been seen.
-    pub(crate) fn renew_token(&mut self, entry: &StateDir) -> Result<(), Trouble> {
+    pub(crate) fn renew_token(
+        &mut self,
+        entry: &StateDir,
+        parts: &Parts,
+        meta: &Meta,
+    ) -> Result<(), Trouble> {
         self.token = Token::random()?;
-        match entry.existing(INTENT)? {
-            Some(dir) => dir.write_json(PLAN, self),
-            None => Err(gone(entry)),
-        }
+        self.write(entry, parts, meta)
     }
-}
-
-fn gone(entry: &StateDir) -> Trouble {
-    let path = entry.path().join(INTENT);
-    Trouble::new(Reason::Internal, format!("`{}` disappeared meanwhile", path.display()))
 }
 
 /// Drops an intent of which nothing has to be finished. One that stays is finished by recovery.
 pub(crate) fn drop_intent(entry: &StateDir) {
-    if let Err(trouble) = entry.remove_tree(INTENT) {
+    if let Err(trouble) = entry.remove(INTENT) {
         tracing::warn!("left for the next recovery: {trouble}");
     }
 }
 
-/// The commit under way with its pair; none when there is none. A damaged one is set aside.
-pub(crate) fn pending(entry: &StateDir) -> Result<Option<(Intent, Parts)>, Trouble> {
-    let Some(dir) = entry.existing(INTENT)? else { return Ok(None) };
-    // A recovery that died may have been replacing the plan.
-    dir.sweep()?;
-    let plan: Option<Intent> = dir.read_json(PLAN)?;
-    let parts = match Parts::read_meta(&dir)? {
-        Some(meta) => Parts::read(&dir, &meta.sums)?,
-        None => None,
-    };
-    if let (Some(plan), Some(parts)) = (plan, parts) {
-        return Ok(Some((plan, parts)));
+/// A commit under way with its pair.
+pub(crate) struct Unfinished {
+    pub(crate) plan: Intent,
+    pub(crate) parts: Parts,
+    pub(crate) meta: Meta,
+}
+
+/// The commit under way; none when there is none. A damaged one is set aside.
+pub(crate) fn pending(entry: &StateDir) -> Result<Option<Unfinished>, Trouble> {
+    let Some(record) = Record::read(entry, INTENT)? else { return Ok(None) };
+    if let (Some(plan), Some(parts)) = (record.plan(), record.parts()) {
+        return Ok(Some(Unfinished { plan: plan.clone(), parts, meta: record.meta().clone() }));
     }
-    tracing::warn!(path = %dir.path().display(), "a damaged intent is set aside");
+    tracing::warn!(path = %entry.path().display(), "a damaged intent is set aside");
     entry.set_aside(INTENT);
     Ok(None)
 }
 
-/// Records the temporary names of a proof, so that recovery can remove them.
+/// Notes the temporary names of a proof, so that recovery can remove them.
+///
+/// The note outlives this process, but need not outlive a power cut: all that such a one can leave in a target
+/// then is a file of newlines under one of our names.
 pub(crate) fn note_traces(entry: &StateDir, traces: &Traces) -> Result<(), Trouble> {
-    entry.write_json(TRACES, traces)
+    entry.jot(TRACES, &to_json(traces)?)
 }
 
-/// The temporary names of a proof that was interrupted.
+/// The temporary names of a proof that was interrupted. A note that a power cut spoiled tells none.
 pub(crate) fn noted_traces(entry: &StateDir) -> Result<Option<Traces>, Trouble> {
-    entry.read_json(TRACES)
+    Ok(entry.read(TRACES)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
-/// Forgets the temporary names of a proof.
+/// Forgets the temporary names of a proof. Should a power cut bring them back, they are looked for in vain.
 pub(crate) fn forget_traces(entry: &StateDir) -> Result<(), Trouble> {
-    entry.remove(TRACES)
+    entry.discard(TRACES)
 }
 
 /// Every path that unfinished work of the entry touches.
 pub(crate) fn unfinished(entry: &StateDir) -> Result<Vec<AbsolutePath>, Trouble> {
     let mut paths = noted_traces(entry)?.map(|traces| traces.paths).unwrap_or_default();
-    if let Some(dir) = entry.existing(INTENT)? {
-        let plan: Option<Intent> = dir.read_json(PLAN)?;
-        paths.extend(plan.into_iter().flat_map(|plan| plan.traces().paths));
-    }
+    let record = Record::read(entry, INTENT)?;
+    paths.extend(record.iter().filter_map(Record::plan).flat_map(|plan| plan.traces().paths));
     Ok(paths)
 }

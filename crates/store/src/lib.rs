@@ -18,13 +18,12 @@
 //! | `target`, `owner`, `survey` | what is to be written where, as whom; what is there now |
 //! | `proof` | is a target writable |
 //! | `install`, `intent`, `commit`, `recovery` | what is installed, put back or adopted, and how that survives |
-//! | `parts`, `generations`, `stages`, `ledger` | the executor's own records of an entry |
+//! | `parts`, `record`, `generations`, `stages`, `ledger` | the executor's own records of an entry |
 //! | `errno` | system errors as sentences for the operator |
 //!
-//! State of one entry, below `entries/SHA-256 of its key path/`: `ledger.json`, `staged/ID/`, `generations/N/`
-//! (`key.pem`, `cert.pem`, `chain.pem`, `ca.pem`, `meta.json`), and while something is unfinished `intent/` (the
-//! same files and `intent.json`) or `probe.json`. Names that begin with `.new-` or `.old-` are being made or
-//! removed.
+//! State of one entry, below `entries/SHA-256 of its key path/`: `ledger.json`, `staged/ID`, `generations/N`, and
+//! while something is unfinished `intent` (a generation to be) or `probe.json`. Names that begin with `.new-` are
+//! being written.
 
 mod commit;
 mod disk;
@@ -40,6 +39,7 @@ mod owner;
 mod pair;
 mod parts;
 mod proof;
+mod record;
 mod recovery;
 mod roots;
 mod stages;

@@ -1,4 +1,6 @@
-//! The parts of a pair as they lie in the state directory.
+//! The parts of a pair, and what is known about it.
+
+use std::path::Path;
 
 use phoenix_core::facts::{Baseline, LeafFacts};
 use phoenix_core::reason::{Reason, Trouble};
@@ -7,14 +9,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::pair::{NewPair, sha256_hex};
-use crate::state::{StateDir, to_json};
 use crate::target::Role;
-
-const META: &str = "meta.json";
-const KEY: &str = "key.pem";
-const CERT: &str = "cert.pem";
-const CHAIN: &str = "chain.pem";
-const CA: &str = "ca.pem";
 
 /// Bytes of a pair.
 pub(crate) struct Parts {
@@ -100,43 +95,16 @@ impl Parts {
             ca: self.ca.as_deref().map(sha256_hex),
         }
     }
-
-    /// Writes everything into a new directory, which is durable but for its name afterwards.
-    pub(crate) fn write(&self, dir: &StateDir, meta: &Meta) -> Result<(), Trouble> {
-        dir.write_new(META, &to_json(meta)?)?;
-        dir.write_new(KEY, &self.key)?;
-        dir.write_new(CERT, &self.cert)?;
-        dir.write_new(CHAIN, &self.chain)?;
-        if let Some(ca) = &self.ca {
-            dir.write_new(CA, ca)?;
-        }
-        Ok(dir.disk().sync_dir(dir.dir())?)
-    }
-
-    /// Reads everything back; none when something is missing or damaged.
-    pub(crate) fn read(dir: &StateDir, sums: &Sums) -> Result<Option<Self>, Trouble> {
-        let (Some(key), Some(cert), Some(chain)) = (dir.read(KEY)?, dir.read(CERT)?, dir.read(CHAIN)?) else {
-            return Ok(None);
-        };
-        let ca = dir.read(CA)?.map(|bytes| bytes.to_vec());
-        let parts = Self { key, cert: cert.to_vec(), chain: chain.to_vec(), ca };
-        Ok((parts.sums() == *sums).then_some(parts))
-    }
-
-    /// Reads what is known about the pair in `dir`; none when the record is missing or damaged.
-    pub(crate) fn read_meta(dir: &StateDir) -> Result<Option<Meta>, Trouble> {
-        dir.read_json(META)
-    }
 }
 
 /// The executor's own copy is damaged.
-pub(crate) fn damaged(dir: &StateDir) -> Trouble {
+pub(crate) fn damaged(path: &Path) -> Trouble {
     Trouble::new(
         Reason::Internal,
         format!(
             "the executor's own copy in `{}` is damaged and was set aside; a new certificate will be obtained if \
              the live files are not good (look after the disk)",
-            dir.path().display()
+            path.display()
         ),
     )
 }

@@ -5,8 +5,8 @@ use phoenix_core::reason::Trouble;
 
 use crate::commit::Bench;
 use crate::intent;
+use crate::stages;
 use crate::state::StateDir;
-use crate::{generations, stages};
 
 /// Something that recovery found half-done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +23,9 @@ pub(crate) fn settle(bench: Bench<'_>) -> Result<(), Trouble> {
         bench.clean(&traces)?;
         intent::forget_traces(bench.entry)?;
     }
-    let Some((plan, parts)) = intent::pending(bench.entry)? else { return Ok(()) };
-    let path = plan.key_path.clone();
-    bench.finish_interrupted(plan, &parts).map_err(|trouble| {
+    let Some(unfinished) = intent::pending(bench.entry)? else { return Ok(()) };
+    let path = unfinished.plan.key_path.clone();
+    bench.finish_interrupted(unfinished).map_err(|trouble| {
         let message = format!("an interrupted installation of `{path}` cannot be finished now: {trouble}");
         Trouble::new(trouble.reason, message)
     })
@@ -34,6 +34,5 @@ pub(crate) fn settle(bench: Bench<'_>) -> Result<(), Trouble> {
 /// Removes unfinished records from the state directory of an entry.
 pub(crate) fn sweep(entry: &StateDir) -> Result<(), Trouble> {
     entry.sweep()?;
-    generations::sweep(entry)?;
     stages::sweep(entry)
 }

@@ -5,12 +5,10 @@ use std::fmt;
 use phoenix_core::reason::Trouble;
 use zeroize::Zeroizing;
 
-use crate::state::{NEW, StateDir, to_json};
+use crate::state::StateDir;
 use crate::token::Token;
 
 const STAGED: &str = "staged";
-const KEY: &str = "key.pem";
-const META: &str = "meta.json";
 
 /// Names a staged key. Unguessable, and safe to take from another process.
 pub type StageId = Token;
@@ -29,52 +27,47 @@ impl fmt::Debug for Staged {
     }
 }
 
-/// Stores a key durably.
+/// Stores a key: one line with `meta` in JSON, then the key.
+///
+/// It outlives this process, but need not outlive a power cut, since whoever knows its id does not: the daemon
+/// keeps ids in its memory and asks for another key when it is started again.
 pub(crate) fn stage(entry: &StateDir, key_pem: &[u8], meta: &serde_json::Value) -> Result<StageId, Trouble> {
     let id = Token::random()?;
-    let home = entry.subdir(STAGED)?;
-    let temp = format!("{NEW}{id}");
-    let done = fill(&home, &temp, key_pem, meta).and_then(|()| {
-        home.disk().rename((home.dir(), &temp), (home.dir(), &id.to_string()))?;
-        Ok(home.disk().sync_dir(home.dir())?)
-    });
-    match done {
-        Ok(()) => Ok(id),
-        Err(trouble) => {
-            home.try_remove(&temp);
-            Err(trouble)
-        }
-    }
-}
-
-fn fill(home: &StateDir, temp: &str, key_pem: &[u8], meta: &serde_json::Value) -> Result<(), Trouble> {
-    let dir = home.subdir(temp)?;
-    dir.write_new(KEY, key_pem)?;
-    dir.write_new(META, &to_json(meta)?)?;
-    Ok(dir.disk().sync_dir(dir.dir())?)
+    let line = format!("{meta}\n");
+    // One allocation of the final size: a growing vector would leave a copy of the key behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(line.len() + key_pem.len()));
+    bytes.extend_from_slice(line.as_bytes());
+    bytes.extend_from_slice(key_pem);
+    entry.subdir(STAGED)?.jot(&id.to_string(), &bytes)?;
+    Ok(id)
 }
 
 /// The staged key; none when there is none of this id, or it is damaged.
 pub(crate) fn load(entry: &StateDir, id: &StageId) -> Result<Option<Staged>, Trouble> {
     let Some(home) = entry.existing(STAGED)? else { return Ok(None) };
-    let Some(dir) = home.existing(&id.to_string())? else { return Ok(None) };
-    let (Some(key_pem), Some(meta)) = (dir.read(KEY)?, dir.read_json(META)?) else { return Ok(None) };
-    Ok(Some(Staged { key_pem, meta }))
+    let Some(bytes) = home.read(&id.to_string())? else { return Ok(None) };
+    let Some((line, key_pem)) =
+        bytes.iter().position(|byte| *byte == b'\n').and_then(|end| bytes.split_at_checked(end + 1))
+    else {
+        return Ok(None);
+    };
+    let Ok(meta) = serde_json::from_slice(line) else { return Ok(None) };
+    Ok(Some(Staged { key_pem: Zeroizing::new(key_pem.to_vec()), meta }))
 }
 
-/// Removes all staged keys but `keep`.
+/// Removes all staged keys but `keep`. One that a power cut brings back is removed with the next.
 pub(crate) fn drop_all(entry: &StateDir, keep: Option<&StageId>) -> Result<(), Trouble> {
     let Some(home) = entry.existing(STAGED)? else { return Ok(()) };
     let keep = keep.map(ToString::to_string);
     for name in home.names()? {
         if Some(&name) != keep.as_ref() {
-            home.remove_tree(&name)?;
+            home.discard(&name)?;
         }
     }
     Ok(())
 }
 
-/// Removes what an interrupted staging or removal left.
+/// Removes what an interrupted staging left.
 pub(crate) fn sweep(entry: &StateDir) -> Result<(), Trouble> {
     entry.existing(STAGED)?.map_or(Ok(()), |home| home.sweep())
 }

@@ -13,8 +13,6 @@ use crate::token::Token;
 
 /// Prefix of everything unfinished in the state directory; swept by recovery.
 pub(crate) const NEW: &str = ".new-";
-/// Prefix of everything that is being removed from the state directory; swept by recovery.
-pub(crate) const OLD: &str = ".old-";
 /// No file of ours is larger.
 const LIMIT: usize = 16 << 20;
 
@@ -60,8 +58,7 @@ impl StateDir {
 
     /// Names of everything in it that is finished, in no order.
     pub fn names(&self) -> Result<Vec<String>, Trouble> {
-        let unfinished = |name: &String| name.starts_with(NEW) || name.starts_with(OLD);
-        Ok(self.dir.names()?.into_iter().filter(|name| !unfinished(name)).collect())
+        Ok(self.dir.names()?.into_iter().filter(|name| !name.starts_with(NEW)).collect())
     }
 
     /// Content of the file `name`; none when there is no such file.
@@ -81,16 +78,26 @@ impl StateDir {
 
     /// Replaces the file `name` (0600): whatever dies, it holds the old or the new content.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Trouble> {
-        let temp = format!("{NEW}{}", Token::random()?);
-        let done = self.write_new(&temp, bytes).and_then(|()| {
-            self.disk.rename((&self.dir, &temp), (&self.dir, name))?;
-            Ok(())
-        });
-        if let Err(trouble) = done {
-            self.try_remove(&temp);
-            return Err(trouble);
-        }
+        self.replace(name, |temp| self.write_new(temp, bytes))?;
         Ok(self.disk.sync_dir(&self.dir)?)
+    }
+
+    /// Replaces the file `name` (0600) for as long as the system runs: after a power cut it may be the old one,
+    /// empty or gone.
+    pub(crate) fn jot(&self, name: &str, bytes: &[u8]) -> Result<(), Trouble> {
+        self.replace(name, |temp| {
+            let file = self.disk.create(&self.dir, temp)?;
+            Ok(self.disk.write(&file, bytes)?)
+        })
+    }
+
+    fn replace(&self, name: &str, fill: impl FnOnce(&str) -> Result<(), Trouble>) -> Result<(), Trouble> {
+        let temp = format!("{NEW}{}", Token::random()?);
+        let done = fill(&temp).and_then(|()| Ok(self.disk.rename((&self.dir, &temp), (&self.dir, name))?));
+        if done.is_err() {
+            self.try_remove(&temp);
+        }
+        done
     }
 
     /// Writes a file that does not exist yet, durable but for its name.
@@ -105,6 +112,12 @@ impl StateDir {
         if self.disk.remove(&self.dir, name)? {
             self.disk.sync_dir(&self.dir)?;
         }
+        Ok(())
+    }
+
+    /// Removes the file `name`, which a power cut may bring back.
+    pub(crate) fn discard(&self, name: &str) -> Result<(), Trouble> {
+        self.disk.remove(&self.dir, name)?;
         Ok(())
     }
 
@@ -135,55 +148,20 @@ impl StateDir {
         self.write(name, &to_json(value)?)
     }
 
-    /// Removes a directory of ours that holds no directories. It disappears at once, and that alone can fail:
-    /// what stays of its content is swept by recovery.
-    pub(crate) fn remove_tree(&self, name: &str) -> Result<(), Trouble> {
-        let doomed = format!("{OLD}{}", Token::random()?);
-        if self.dir.look(name)?.is_none() {
-            return Ok(());
-        }
-        self.disk.rename((&self.dir, name), (&self.dir, &doomed))?;
-        if let Err(failure) = self.disk.sync_dir(&self.dir) {
-            tracing::warn!("{failure}");
-        }
-        self.try_remove(&doomed);
-        Ok(())
-    }
-
-    fn empty_out(&self, name: &str) -> Result<(), Trouble> {
-        if let Some(found) = self.dir.look(name)? {
-            if found.kind == rustix::fs::FileType::Directory {
-                for (dir, file) in self.dir.enter(name)?.into_iter().flat_map(files) {
-                    self.disk.remove(&dir, &file)?;
-                }
-            }
-            self.disk.remove(&self.dir, name)?;
-        }
-        Ok(())
-    }
-
-    /// Removes what an interrupted write or removal left in this directory.
+    /// Removes what an interrupted write left in this directory.
     pub(crate) fn sweep(&self) -> Result<(), Trouble> {
-        for name in self.dir.names()? {
-            if name.starts_with(NEW) || name.starts_with(OLD) {
-                self.empty_out(&name)?;
-            }
+        for name in self.dir.names()?.iter().filter(|name| name.starts_with(NEW)) {
+            self.discard(name)?;
         }
         Ok(())
     }
 
     /// Best effort: recovery sweeps what stays.
     pub(crate) fn try_remove(&self, name: &str) {
-        if let Err(trouble) = self.empty_out(name) {
+        if let Err(trouble) = self.discard(name) {
             tracing::warn!("left for the next recovery: {trouble}");
         }
     }
-}
-
-fn files(dir: Dir) -> Vec<(Arc<Dir>, String)> {
-    let names = dir.names().unwrap_or_default();
-    let dir = Arc::new(dir);
-    names.into_iter().map(|name| (Arc::clone(&dir), name)).collect()
 }
 
 pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>, Trouble> {

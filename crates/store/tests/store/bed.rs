@@ -86,10 +86,7 @@ impl Bed {
         let open = |path: &PathBuf| {
             path.components().any(|part| {
                 let part = part.as_os_str().to_string_lossy();
-                part == "intent"
-                    || part == "probe.json"
-                    || part.starts_with(".new-")
-                    || part.starts_with(".old-")
+                part == "intent" || part == "probe.json" || part.starts_with(".new-")
             })
         };
         everything(&self.state()).into_iter().filter(open).collect()

@@ -7,5 +7,6 @@ mod crash;
 mod errors;
 mod hostile;
 mod install;
+mod order;
 mod records;
 mod storage;

@@ -87,7 +87,9 @@ fn a_damaged_own_copy_is_never_put_back() {
     let entry = bed.entry("a");
     let handle = bed.open().entry(&entry);
     handle.install(pair("x")).unwrap();
-    fs::write(find(&bed, "generations/1/key.pem"), "PRIVATE y\n").unwrap();
+    let own = find(&bed, "generations/1");
+    let text = fs::read_to_string(&own).unwrap();
+    fs::write(&own, text.replace("PRIVATE x\n", "PRIVATE y\n")).unwrap();
     fs::remove_file(entry.key_path.as_path()).unwrap();
     let trouble = handle.restore().unwrap_err();
     assert_eq!(trouble.reason, Reason::Internal);
@@ -99,11 +101,11 @@ fn a_damaged_own_copy_is_never_put_back() {
 }
 
 #[test]
-fn a_generation_without_its_record_is_set_aside() {
+fn a_generation_that_is_no_record_is_set_aside() {
     let bed = Bed::new();
     let handle = bed.open().entry(&bed.entry("a"));
     handle.install(pair("x")).unwrap();
-    fs::write(find(&bed, "generations/1/meta.json"), "nonsense").unwrap();
+    fs::write(find(&bed, "generations/1"), "nonsense").unwrap();
     assert!(handle.current().unwrap().is_none());
     handle.install(pair("y")).unwrap();
     assert_eq!(handle.current().unwrap().unwrap().leaf().serial, "y");
