@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream as StdStream;
+use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -39,25 +40,27 @@ pub(crate) fn keep(options: &Options, settings: &Settings) -> Result<ExitCode> {
              /usr/lib/sysusers.d/phoenix-certd.conf and run systemd-sysusers, or say --allow-root"
         )
     })?;
-    let dirs =
-        [(settings.state_dir.as_path().to_path_buf(), 0o700), (settings.control_socket.parent(), 0o755)];
-    for (dir, mode) in dirs {
-        if !dir.exists() {
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(mode)
-                .create(&dir)
-                .with_context(|| format!("cannot make {}", dir.display()))?;
-            std::os::unix::fs::chown(&dir, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
-                .with_context(|| format!("cannot give {} to {USER}", dir.display()))?;
-        }
-    }
+    give(settings.state_dir.as_path(), 0o700, &user)?;
+    give(&settings.control_socket.parent(), 0o755, &user)?;
     let launcher = Launcher::new(options, settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(serve(launcher, &user))
+}
+
+/// Makes a directory for the daemon, unless it is there. Those above it stay root's.
+fn give(dir: &Path, mode: u32, user: &User) -> Result<()> {
+    if dir.exists() {
+        return Ok(());
+    }
+    let failed = || format!("cannot make {} for {USER}", dir.display());
+    if let Some(above) = dir.parent() {
+        std::fs::create_dir_all(above).with_context(failed)?;
+    }
+    std::fs::DirBuilder::new().mode(mode).create(dir).with_context(failed)?;
+    std::os::unix::fs::chown(dir, Some(user.uid.as_raw()), Some(user.gid.as_raw())).with_context(failed)
 }
 
 async fn serve(mut launcher: Launcher, user: &User) -> Result<ExitCode> {
