@@ -2,10 +2,17 @@
 //!
 //! A job waits in the queue, not on a thread, while another one holds one of its keys: a guest with a hanging
 //! command never uses up the threads of the others. Jobs that share a key run in the order of their arrival.
+//! Threads begin when there are more jobs that could run than threads that wait, and end when there has been
+//! nothing to do for a while.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long a thread waits for its next job before it ends.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Several times what an operation needs: frames of the protocol and files are on the heap.
+const STACK: usize = 512 << 10;
 
 /// What a job must have for itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,22 +40,26 @@ struct Job {
 struct State {
     waiting: VecDeque<Job>,
     busy: HashSet<Key>,
-    threads: Vec<JoinHandle<()>>,
+    threads: usize,
+    /// Threads that wait for a job, and those that are about to begin.
     idle: usize,
     closed: bool,
 }
 
 impl State {
-    /// The first job that neither a running one nor an earlier waiting one stands in the way of.
-    fn take(&mut self) -> Option<Job> {
+    /// Places of the jobs that neither a running one nor an earlier waiting one stands in the way of.
+    fn ready(&self) -> impl Iterator<Item = usize> {
         let mut taken: HashSet<&Key> = self.busy.iter().collect();
-        let index = self.waiting.iter().position(|job| {
+        self.waiting.iter().enumerate().filter_map(move |(index, job)| {
             let free = job.keys.iter().all(|key| !taken.contains(key));
-            if !free {
-                taken.extend(&job.keys);
-            }
-            free
-        })?;
+            taken.extend(&job.keys);
+            free.then_some(index)
+        })
+    }
+
+    /// The first of them.
+    fn take(&mut self) -> Option<Job> {
+        let index = self.ready().next()?;
         let job = self.waiting.remove(index)?;
         self.busy.extend(job.keys.iter().cloned());
         Some(job)
@@ -59,7 +70,10 @@ struct Shared {
     name: &'static str,
     max_threads: usize,
     state: Mutex<State>,
-    changed: Condvar,
+    /// There may be a job for one more thread.
+    woken: Condvar,
+    /// A thread has ended.
+    ended: Condvar,
 }
 
 impl Shared {
@@ -67,25 +81,57 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self) {
+    /// Sees to it that there is a thread for every job that could run.
+    fn provide(self: &Arc<Self>, state: &mut State) {
+        while state.threads < self.max_threads && state.ready().nth(state.idle).is_some() {
+            let shared = Arc::clone(self);
+            let thread = std::thread::Builder::new().name(self.name.to_owned()).stack_size(STACK);
+            if let Err(error) = thread.spawn(move || shared.work()) {
+                tracing::warn!(lane = self.name, %error, "no new thread");
+                return;
+            }
+            state.threads += 1;
+            state.idle += 1;
+        }
+    }
+
+    fn work(self: &Arc<Self>) {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.take() {
+            // Until here it has waited, or has just begun.
+            state.idle -= 1;
+            while let Some(job) = state.take() {
                 drop(state);
                 // A panic is a defect, but not a reason to stop serving: the job's answer says so.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job.work));
                 state = self.lock();
-                for key in &job.keys {
-                    state.busy.remove(key);
-                }
-                self.changed.notify_all();
-            } else if state.closed {
-                return;
-            } else {
-                state.idle += 1;
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
+                self.release(&mut state, &job.keys);
             }
+            if state.closed {
+                break;
+            }
+            state.idle += 1;
+            let waited = self.woken.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+            state = waited.0;
+            if waited.1.timed_out() && state.ready().next().is_none() {
+                state.idle -= 1;
+                break;
+            }
+        }
+        state.threads -= 1;
+        self.ended.notify_all();
+    }
+
+    fn release(self: &Arc<Self>, state: &mut State, keys: &[Key]) {
+        for key in keys {
+            state.busy.remove(key);
+        }
+        // One job that waited for these keys is for this thread, the others are not.
+        state.idle += 1;
+        self.provide(state);
+        state.idle -= 1;
+        if state.ready().nth(1).is_some() {
+            self.woken.notify_all();
         }
     }
 }
@@ -96,57 +142,50 @@ pub(crate) struct Lane(Arc<Shared>);
 
 impl Lane {
     pub(crate) fn new(name: &'static str, max_threads: usize) -> Self {
-        Self(Arc::new(Shared { name, max_threads, state: Mutex::default(), changed: Condvar::new() }))
+        let (woken, ended) = (Condvar::new(), Condvar::new());
+        Self(Arc::new(Shared { name, max_threads, state: Mutex::default(), woken, ended }))
     }
 
     /// Queues `work`; false when the lane is closed or no thread can be had at all.
     pub(super) fn submit(&self, owner: Owner, keys: Vec<Key>, work: impl FnOnce() + Send + 'static) -> bool {
         let mut state = self.0.lock();
-        if state.closed || !self.have_thread(&mut state) {
+        if state.closed {
             return false;
         }
         state.waiting.push_back(Job { owner, keys, work: Box::new(work) });
-        drop(state);
-        self.0.changed.notify_all();
+        self.0.provide(&mut state);
+        if state.threads == 0 {
+            state.waiting.clear();
+            return false;
+        }
+        self.0.woken.notify_one();
         true
-    }
-
-    fn have_thread(&self, state: &mut State) -> bool {
-        if state.idle > state.waiting.len() || state.threads.len() >= self.0.max_threads {
-            return true;
-        }
-        let shared = Arc::clone(&self.0);
-        match std::thread::Builder::new().name(self.0.name.to_owned()).spawn(move || shared.work()) {
-            Ok(thread) => state.threads.push(thread),
-            Err(error) => tracing::warn!(lane = self.0.name, %error, "no new thread"),
-        }
-        !state.threads.is_empty()
     }
 
     /// Drops what an owner left waiting.
     pub(super) fn forget(&self, owner: Owner) {
-        self.0.lock().waiting.retain(|job| job.owner != owner);
-        // One that it stood in the way of may be free now.
-        self.0.changed.notify_all();
+        let mut state = self.0.lock();
+        state.waiting.retain(|job| job.owner != owner);
+        // Those that it stood in the way of may be free now.
+        self.0.provide(&mut state);
+        self.0.woken.notify_all();
     }
 
     /// Drops what waits and returns when what runs has ended.
     pub(crate) fn close(&self) {
-        let threads = {
-            let mut state = self.0.lock();
-            state.closed = true;
-            state.waiting.clear();
-            std::mem::take(&mut state.threads)
-        };
-        self.0.changed.notify_all();
-        for thread in threads {
-            let _ = thread.join();
+        let mut state = self.0.lock();
+        state.closed = true;
+        state.waiting.clear();
+        self.0.woken.notify_all();
+        while state.threads > 0 {
+            state = self.0.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
     use std::sync::mpsc::channel;
 
     use super::*;
@@ -198,6 +237,54 @@ mod tests {
         assert!(state.take().is_none(), "b waits behind a+b");
         state.busy.remove(&Key::Target("a".into()));
         assert_eq!(state.take().unwrap().keys.len(), 2);
+    }
+
+    #[test]
+    fn jobs_that_do_not_share_a_key_run_at_the_same_time() {
+        let lane = Lane::new("test", 3);
+        let meeting = Arc::new(Barrier::new(3));
+        let (done, results) = channel();
+        // The second round finds threads that wait.
+        for round in 0..2 {
+            for name in ["a", "b", "c"] {
+                let (meeting, done) = (Arc::clone(&meeting), done.clone());
+                assert!(lane.submit(1, key(name), move || {
+                    meeting.wait();
+                    done.send(round).unwrap();
+                }));
+            }
+            assert_eq!(results.iter().take(3).collect::<Vec<_>>(), [round; 3]);
+        }
+    }
+
+    #[test]
+    fn keys_that_become_free_let_all_begin_that_waited_for_them() {
+        let lane = Lane::new("test", 3);
+        let (release, gate) = channel::<()>();
+        let meeting = Arc::new(Barrier::new(2));
+        let (done, results) = channel();
+        lane.submit(1, [key("a"), key("b")].concat(), move || assert!(gate.recv().is_err()));
+        for name in ["a", "b"] {
+            let (meeting, done) = (Arc::clone(&meeting), done.clone());
+            lane.submit(1, key(name), move || {
+                meeting.wait();
+                done.send(()).unwrap();
+            });
+        }
+        drop(release);
+        assert_eq!(results.iter().take(2).count(), 2);
+    }
+
+    #[test]
+    fn jobs_that_wait_for_each_other_need_one_thread() {
+        let lane = Lane::new("test", 8);
+        let (done, results) = channel();
+        for _ in 0..3 {
+            let done = done.clone();
+            lane.submit(1, key("a"), move || done.send(()).unwrap());
+        }
+        assert_eq!(results.iter().take(3).count(), 3);
+        assert_eq!(lane.0.lock().threads, 1);
     }
 
     #[test]
