@@ -119,8 +119,10 @@ fn table(document: &StatusDocument, verdict: &Verdict, commands: &BTreeMap<Strin
         let problem = certificate.last_error.as_ref().map_or_else(String::new, |error| {
             let next = seconds(certificate.next_attempt_at, document.generated_at);
             let first = error.message.lines().next().unwrap_or_default();
-            let first: String = first.chars().take(60).collect();
-            format!("{first} (next attempt in {next})")
+            // What went wrong stands at the end, after what was attempted.
+            let tail = first.chars().count().saturating_sub(60);
+            let words: String = first.chars().skip(tail).collect();
+            format!("{words} (next attempt in {next})")
         });
         let _ = writeln!(
             text,
