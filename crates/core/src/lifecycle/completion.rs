@@ -88,16 +88,19 @@ fn forget_target_trouble(memory: &mut Memory) {
     }
 }
 
+/// Until when the present pair is valid, as far as it was seen.
+pub(super) fn valid_until(state: &State) -> Option<Timestamp> {
+    let seen = state.seen.as_ref()?;
+    let leaf = seen.own.as_ref().map(|own| &own.leaf).or(seen.live.leaf.as_ref())?;
+    Some(leaf.not_after)
+}
+
 pub(super) fn failed(state: &mut State, stage: Stage, trouble: Trouble, now: Timestamp) {
     if matches!(trouble.reason, Reason::Stale | Reason::UnknownEntry) {
         return;
     }
     let valid_until = match stage {
-        Stage::Observe | Stage::Issue | Stage::Write => {
-            let seen = state.seen.as_ref();
-            seen.and_then(|seen| seen.own.as_ref().map(|own| &own.leaf).or(seen.live.leaf.as_ref()))
-                .map(|leaf| leaf.not_after)
-        }
+        Stage::Observe | Stage::Issue | Stage::Write => valid_until(state),
         Stage::Deliver | Stage::Activate | Stage::Verify => {
             // Where nothing was ever in use, the consumer waits: at least every five minutes.
             let first = now.plus(crate::backoff::LONGEST_EXPIRED * 10);

@@ -1,6 +1,6 @@
 //! The decision: given facts, memory and time, the one next thing to do for an entry.
 
-use crate::backoff::LONGEST;
+use crate::backoff::{LONGEST, LONGEST_EXPIRED};
 use crate::facts::Observation;
 use crate::lifecycle::memory::{Memory, Reach, Stage};
 use crate::lifecycle::standing::{Standing, delivered_by_command, is_own, standing};
@@ -243,12 +243,14 @@ pub fn decide(context: &Context<'_>, seen: &Observation, memory: &Memory, now: T
                     Reason::IssuerNotReady,
                     "the pair cannot be judged while the root of one of the entry's issuers is not known",
                 ),
-                now.plus(crate::backoff::LONGEST_EXPIRED),
+                // Not beyond the time when it is renewed whatever its chain.
+                renew_at(context.entry, context.jitter, seen)
+                    .map_or(now.plus(LONGEST_EXPIRED), |due| due.min(now.plus(LONGEST_EXPIRED))),
             ),
         },
         Need::Yield(trouble) => {
             let next = renew_at(context.entry, context.jitter, seen).unwrap_or(now);
-            Decision::Stuck(Stage::Write, trouble, next.max(now.plus(crate::backoff::LONGEST_EXPIRED)))
+            Decision::Stuck(Stage::Write, trouble, next.max(now.plus(LONGEST_EXPIRED)))
         }
     }
 }

@@ -162,8 +162,8 @@ impl Memory {
     }
 
     /// What `stage` waited for is over. The first attempts follow at once; an issuer that is well and fails all the
-    /// same is not asked faster and faster.
-    pub fn hurry(&mut self, stage: Stage, now: Timestamp) {
+    /// same is not asked faster and faster. As after any failure, what consumers have left bounds the wait.
+    pub fn hurry(&mut self, stage: Stage, valid_until: Option<Timestamp>, now: Timestamp) {
         const AT_ONCE: u32 = 3;
         if let Some(failure) = self.failures.get_mut(&stage) {
             let late = failure.attempts.saturating_sub(AT_ONCE);
@@ -171,7 +171,8 @@ impl Memory {
             let wait = if late == 0 {
                 std::time::Duration::ZERO
             } else {
-                crate::backoff::spacing(class, late, None, now)
+                let spacing = |until| crate::backoff::spacing(class, late, until, now);
+                spacing(None).min(spacing(valid_until))
             };
             failure.next_attempt_at = now.plus(wait);
         }

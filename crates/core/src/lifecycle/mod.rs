@@ -148,7 +148,8 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
             // Whatever the issuer was blamed for is over. A refusal of this entry's own request is not: it is
             // tried again at its own time.
             if state.awaits_issuer {
-                state.memory.hurry(Stage::Issue, now);
+                let valid_until = completion::valid_until(&state);
+                state.memory.hurry(Stage::Issue, valid_until, now);
                 look(&mut state, &mut actions);
             }
         }

@@ -200,3 +200,45 @@ fn a_wish_to_do_again_what_is_not_configured_does_not_outlive_its_order() {
     assert_eq!(bench.state.memory.order, None);
     assert!(!bench.state.memory.redeliver && !bench.state.memory.reactivate);
 }
+
+#[test]
+fn an_issuer_that_fails_all_the_same_is_not_waited_for_beyond_expiry() {
+    let mut bench = Bench::new();
+    let leaf = bench.settle();
+    bench.now = leaf.not_after.minus(Duration::from_secs(90));
+    let down = Trouble::new(Reason::CaUnreachable, "the answer was lost");
+    let outage = Availability::Unavailable { trouble: down.clone(), next_look: bench.now };
+    let deployed = bench.deployed(&leaf);
+    bench.send(Event::Look);
+    let mut actions = bench.send(Event::Observed(Ok(deployed.clone())));
+    for _ in 0..12 {
+        if actions == [Action::Issue] {
+            bench.availability = outage.clone();
+            assert_eq!(bench.send(Event::Issued(Err((Stage::Issue, down.clone())))), [Action::WakeAt(None)]);
+            bench.availability = Availability::Ready;
+            assert_eq!(bench.send(Event::IssuerBack), [Action::Observe]);
+        } else {
+            let [Action::WakeAt(Some(at))] = actions[..] else { panic!("{actions:?}") };
+            assert!(at.since(bench.now) <= Duration::from_secs(9), "{at}");
+            bench.now = at;
+            assert_eq!(bench.send(Event::Look), [Action::Observe]);
+        }
+        actions = bench.send(Event::Observed(Ok(deployed.clone())));
+    }
+}
+
+#[test]
+fn a_pair_that_cannot_be_judged_is_looked_at_when_it_is_due() {
+    let mut bench = Bench::new();
+    let leaf = bench.leaf();
+    let mut seen = samples::blank(&bench.entry, NOW);
+    seen.live = samples::live(&leaf);
+    seen.live.trusted = None;
+    let due = schedule_of(&bench, &leaf);
+    bench.now = due.minus(Duration::from_secs(20));
+    bench.send(Event::Look);
+    assert_eq!(bench.send(Event::Observed(Ok(seen.clone()))), [Action::WakeAt(Some(due))]);
+    bench.now = due;
+    bench.send(Event::Look);
+    assert_eq!(bench.send(Event::Observed(Ok(seen))), [Action::Issue]);
+}
