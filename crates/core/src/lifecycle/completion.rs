@@ -88,18 +88,9 @@ fn forget_target_trouble(memory: &mut Memory) {
     }
 }
 
-/// Until when the present pair is valid, as far as it was seen.
-pub(super) fn valid_until(state: &State) -> Option<Timestamp> {
-    let seen = state.seen.as_ref()?;
-    let leaf = seen.own.as_ref().map(|own| &own.leaf).or(seen.live.leaf.as_ref())?;
-    Some(leaf.not_after)
-}
-
-pub(super) fn failed(state: &mut State, stage: Stage, trouble: Trouble, now: Timestamp) {
-    if matches!(trouble.reason, Reason::Stale | Reason::UnknownEntry) {
-        return;
-    }
-    let valid_until = match stage {
+/// What bounds the waits of `stage`.
+fn deadline(state: &State, stage: Stage, now: Timestamp) -> Option<Timestamp> {
+    match stage {
         Stage::Observe | Stage::Issue | Stage::Write => valid_until(state),
         Stage::Deliver | Stage::Activate | Stage::Verify => {
             // Where nothing was ever in use, the consumer waits: at least every five minutes.
@@ -107,8 +98,44 @@ pub(super) fn failed(state: &mut State, stage: Stage, trouble: Trouble, now: Tim
             let own = state.seen.as_ref().and_then(|seen| seen.own.as_ref());
             state.memory.in_use_until.or(own.map(|own| own.leaf.not_after.min(first)))
         }
+    }
+}
+
+/// Moves what lies after `now` back to it. Waits that were chosen by a clock ahead of this one may be too long
+/// for what is really left.
+pub(super) fn rewind(state: &mut State, now: Timestamp) {
+    let ahead: Vec<Stage> = state
+        .memory
+        .failures
+        .iter()
+        .filter(|(_, failure)| failure.at > now)
+        .map(|(stage, _)| *stage)
+        .collect();
+    state.memory.rewind(now);
+    for stage in ahead {
+        let deadline = deadline(state, stage, now);
+        state.memory.shorten(stage, deadline, now);
+    }
+}
+
+/// Until when the pair on the live paths is valid; none when consumers find nothing there that they could use.
+/// While the paths cannot be looked at, our own copy tells what lies there.
+pub(super) fn valid_until(state: &State) -> Option<Timestamp> {
+    let seen = state.seen.as_ref()?;
+    let leaf = if seen.target_trouble.is_some() {
+        seen.own.as_ref().map(|own| &own.leaf)
+    } else {
+        seen.live.leaf.as_ref().filter(|_| seen.live.matches())
     };
-    state.memory.fail(stage, trouble, valid_until, now);
+    leaf.map(|leaf| leaf.not_after)
+}
+
+pub(super) fn failed(state: &mut State, stage: Stage, trouble: Trouble, now: Timestamp) {
+    if matches!(trouble.reason, Reason::Stale | Reason::UnknownEntry) {
+        return;
+    }
+    let deadline = deadline(state, stage, now);
+    state.memory.fail(stage, trouble, deadline, now);
 }
 
 fn note_issuance(state: &mut State, context: &Context<'_>, seen: &Observation, now: Timestamp) {

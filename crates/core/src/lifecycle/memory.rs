@@ -186,6 +186,15 @@ impl Memory {
         asked
     }
 
+    /// Waits no longer for `stage` than after a failure now.
+    pub fn shorten(&mut self, stage: Stage, valid_until: Option<Timestamp>, now: Timestamp) {
+        if let Some(failure) = self.failures.get_mut(&stage) {
+            let class = failure.trouble.reason.class();
+            let wait = crate::backoff::spacing(class, failure.attempts.max(1), valid_until, now);
+            failure.next_attempt_at = failure.next_attempt_at.min(now.plus(wait));
+        }
+    }
+
     /// Forgets the failure of `stage`.
     pub fn overcome(&mut self, stage: Stage) {
         self.failures.remove(&stage);

@@ -242,3 +242,42 @@ fn a_pair_that_cannot_be_judged_is_looked_at_when_it_is_due() {
     bench.send(Event::Look);
     assert_eq!(bench.send(Event::Observed(Ok(seen))), [Action::Issue]);
 }
+
+#[test]
+fn files_that_cannot_be_put_back_are_tried_as_often_as_if_nothing_were_valid() {
+    let mut bench = Bench::new();
+    let leaf = bench.settle();
+    let mut seen = bench.deployed(&leaf);
+    seen.live = samples::nothing();
+    for _ in 0..12 {
+        bench.send(Event::Look);
+        assert_eq!(bench.send(Event::Observed(Ok(seen.clone()))), [Action::Restore]);
+        let full = Trouble::new(Reason::DiskFull, "no space left");
+        let actions = bench.send(Event::Restored(Err(full)));
+        let [Action::WakeAt(Some(at))] = actions[..] else { panic!("{actions:?}") };
+        assert!(at.since(bench.now) <= crate::backoff::LONGEST_EXPIRED, "{at}");
+        bench.now = at;
+    }
+}
+
+#[test]
+fn a_wait_that_a_wrong_clock_chose_does_not_outlast_the_certificate() {
+    let mut bench = Bench::new();
+    let leaf = bench.settle();
+    let deployed = bench.deployed(&leaf);
+    bench.now = leaf.not_after.plus(DAY);
+    bench.send(Event::Look);
+    assert_eq!(bench.send(Event::Observed(Ok(deployed.clone()))), [Action::Issue]);
+    for _ in 0..10 {
+        let refused = Trouble::new(Reason::CaForbids, "this name is not allowed");
+        bench.send(Event::Issued(Err((Stage::Issue, refused))));
+        bench.pass(300);
+        bench.send(Event::Look);
+        assert_eq!(bench.send(Event::Observed(Ok(deployed.clone()))), [Action::Issue]);
+    }
+    bench.send(Event::Issued(Err((Stage::Issue, Trouble::new(Reason::CaForbids, "again")))));
+    bench.now = leaf.not_after.minus(Duration::from_secs(60));
+    bench.send(Event::Look);
+    let next = bench.now.plus(Duration::from_secs(6));
+    assert_eq!(bench.send(Event::Observed(Ok(deployed))), [Action::WakeAt(Some(next))]);
+}
