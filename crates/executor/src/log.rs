@@ -5,7 +5,6 @@ use std::fmt;
 use std::io::IsTerminal;
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -13,7 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 /// Starts logging.
 pub(crate) fn start() {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new("info"))
+        .with_max_level(Level::INFO)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     if under_journal() {

@@ -51,6 +51,8 @@ impl Launcher {
         let [program, arguments @ ..] = self.program.as_slice() else { bail!("no executor program") };
         let child = Command::new(program)
             .args(arguments)
+            // A heap for each of its threads would be most of its memory.
+            .env("MALLOC_ARENA_MAX", "1")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .kill_on_drop(false)
             .spawn()
