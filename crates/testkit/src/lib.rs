@@ -18,6 +18,7 @@
 //! | [`memory`] | what a process holds in memory |
 //! | [`process`] | programs, process groups, `/proc` |
 //! | [`patience`] | waiting for something to become true |
+//! | [`simulation`] | the real lifecycle under virtual time, with everything around it failing |
 //! | [`dice`] | random numbers that can be repeated |
 //!
 //! Failures here are `anyhow` errors or panics with a sentence: this crate's reader is the one who reads a
@@ -37,6 +38,7 @@ pub mod patience;
 pub mod peers;
 pub mod process;
 pub mod scratch;
+pub mod simulation;
 pub mod snapshot;
 pub mod stepca;
 pub mod watch;

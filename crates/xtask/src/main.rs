@@ -5,6 +5,7 @@
 //! | `test` | installs what the tests need, builds the programs, runs every test |
 //! | `peers` | builds the real step-ca servers and the box that plays the hypervisor, once |
 //! | `bench` | measures the release programs beside the bare rate of a real CA |
+//! | `simulate` | runs certificates through years of trouble under virtual time |
 //! | `deny` | checks dependencies against `.deny.toml`, fetching `cargo deny` if it is absent |
 
 mod bench;
@@ -14,6 +15,7 @@ mod packages;
 mod peers;
 mod scripts;
 mod shell;
+mod simulate;
 mod testing;
 
 use std::process::ExitCode;
@@ -43,6 +45,8 @@ enum Task {
         #[arg(long, hide = true)]
         measure: bool,
     },
+    /// Run the lifecycle under virtual time, with everything around it failing
+    Simulate(simulate::Options),
     /// Check dependencies: bans, licences, sources
     Deny,
 }
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Task::Peers => peers::ensure().and_then(|()| hypervisor::ensure()),
         Task::Bench { measure: false } => bench::run(),
         Task::Bench { measure: true } => bench::measure(),
+        Task::Simulate(options) => simulate::run(&options),
         Task::Deny => deny::run(),
     };
     match result {

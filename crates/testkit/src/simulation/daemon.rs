@@ -1,0 +1,378 @@
+//! The daemon: the rules of its engine around the real state machine.
+//!
+//! Messages come in, [`step`] decides, what is to be remembered goes to the journal, then jobs start. A crash may
+//! come between any two of these.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use phoenix_core::backoff::LONGEST;
+use phoenix_core::lifecycle::{Action, Context, Event, State, step};
+use phoenix_core::manifest::Entry;
+use phoenix_core::reason::Trouble;
+use phoenix_core::schedule::Jitter;
+use phoenix_core::time::Timestamp;
+
+use super::Bug;
+use super::authority::{self, Known};
+use super::clock::Moment;
+use super::world::{Happening, World};
+
+/// An entry in force.
+pub(super) struct Tracked {
+    pub(super) entry: Rc<Entry>,
+    pub(super) version: u64,
+    pub(super) jitter: Jitter,
+    pub(super) doors: Vec<usize>,
+    pub(super) state: State,
+    pub(super) wake: Option<Timestamp>,
+}
+
+/// The daemon's memory.
+#[derive(Default)]
+pub(super) struct Daemon {
+    /// It has run since then.
+    pub(super) up: Option<Moment>,
+    /// Its incarnation.
+    pub(super) epoch: u64,
+    pub(super) connected: bool,
+    pub(super) tracked: Vec<Option<Tracked>>,
+    pub(super) known: Vec<Known>,
+    /// Where it dies: so many steps of carrying decisions out from now.
+    pub(super) dies_in: Option<u64>,
+    timers: BTreeSet<(Timestamp, usize)>,
+    next_poll: Timestamp,
+    next_sweep: Timestamp,
+    fetching: bool,
+    fetch_again: bool,
+    digest: Option<u64>,
+    unsynced: Vec<usize>,
+    decided: Vec<(usize, Action)>,
+}
+
+impl World {
+    /// When the daemon's timer fires.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        self.daemon.up?;
+        let looks = self.daemon.known.iter().filter_map(Known::next_look).min();
+        let timer = self.daemon.timers.first().map(|(at, _)| *at);
+        [Some(self.daemon.next_poll), Some(self.daemon.next_sweep), looks, timer]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| self.clock.when(at))
+    }
+
+    /// The daemon's timer fired, or the clock was set.
+    pub(super) fn tick(&mut self, clock_set: bool) {
+        if self.daemon.up.is_none() {
+            return;
+        }
+        let at = self.clock.wall();
+        if clock_set {
+            self.daemon.next_poll = at;
+            self.daemon.next_sweep = at;
+            self.daemon.known.iter_mut().for_each(|issuer| issuer.clock_set(at));
+        }
+        if self.daemon.next_poll <= at {
+            self.daemon.next_poll = at.plus(self.plan.poll);
+            self.fetch(false);
+        }
+        if self.daemon.next_sweep <= at {
+            let every = self.plan.sweep.as_secs().max(1);
+            self.daemon.next_sweep = Timestamp::from_unix((at.unix() / every as i64 + 1) * every as i64);
+            self.look_at_all();
+        }
+        while let Some((due, key)) = self.daemon.timers.first().copied().filter(|(due, _)| *due <= at) {
+            self.daemon.timers.remove(&(due, key));
+            if let Some(tracked) = &mut self.daemon.tracked[key] {
+                tracked.wake = None;
+            }
+            self.send(key, Event::Look);
+        }
+        self.look_at_issuers();
+    }
+
+    fn look_at_all(&mut self) {
+        for key in 0..self.daemon.tracked.len() {
+            self.send(key, Event::Look);
+        }
+    }
+
+    /// Tells an entry what happened.
+    pub(super) fn send(&mut self, key: usize, event: Event) {
+        if event.is_overtaken() {
+            self.fetch(true);
+        }
+        let at = self.clock.wall();
+        let Some(Some(tracked)) = self.daemon.tracked.get_mut(key) else { return };
+        let availability = authority::availability(&tracked.doors, &self.daemon.known, at);
+        let context = Context { entry: &tracked.entry, jitter: tracked.jitter, availability: &availability };
+        self.watch.before_step(&self.clock, key, &event, &availability);
+        let (mut state, mut actions) = step(std::mem::take(&mut tracked.state), &context, event, at);
+        if self.plan.bug == Some(Bug::BackoffPastExpiry) {
+            back_off_past_expiry(&mut state, &mut actions);
+        }
+        tracked.state = state;
+        self.figures.steps += 1;
+        self.watch.after_step(&self.clock, key, &actions);
+        for action in actions {
+            match action {
+                Action::Remember => self.daemon.unsynced.push(key),
+                Action::WakeAt(wake) => self.set_wake(key, wake),
+                action => self.daemon.decided.push((key, action)),
+            }
+        }
+        let Some(Some(tracked)) = self.daemon.tracked.get(key) else { return };
+        self.watch.at_rest(&self.clock, key, tracked, &self.sites[key]);
+    }
+
+    fn set_wake(&mut self, key: usize, wake: Option<Timestamp>) {
+        let Some(Some(tracked)) = self.daemon.tracked.get_mut(key) else { return };
+        if let Some(old) = std::mem::replace(&mut tracked.wake, wake) {
+            self.daemon.timers.remove(&(old, key));
+        }
+        if let Some(wake) = wake {
+            self.daemon.timers.insert((wake, key));
+        }
+    }
+
+    /// Makes durable what was decided, then sets it going. The daemon may die at any point of that.
+    pub(super) fn act(&mut self) {
+        if self.daemon.up.is_none() {
+            return;
+        }
+        if self.daemon.unsynced.is_empty() && self.daemon.decided.is_empty() {
+            return;
+        }
+        if self.dies_now("before the journal is written") {
+            return;
+        }
+        for key in std::mem::take(&mut self.daemon.unsynced) {
+            if let Some(Some(tracked)) = self.daemon.tracked.get(key) {
+                self.journal[key] = tracked.state.memory.clone();
+            }
+        }
+        for (key, action) in std::mem::take(&mut self.daemon.decided) {
+            if self.dies_now("before it begins what it decided") {
+                return;
+            }
+            self.start(key, action);
+        }
+    }
+
+    fn dies_now(&mut self, when: &str) -> bool {
+        match self.daemon.dies_in {
+            Some(0) => {
+                self.note(None, || format!("the daemon dies {when}"));
+                self.daemon_dies();
+                true
+            }
+            Some(steps) => {
+                self.daemon.dies_in = Some(steps - 1);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// The daemon is gone with all it knew; what the executor does for it goes on.
+    pub(super) fn daemon_dies(&mut self) {
+        if self.daemon.up.is_none() {
+            return;
+        }
+        self.figures.crashes += 1;
+        self.daemon = Daemon { epoch: self.daemon.epoch + 1, ..Daemon::default() };
+        self.jobs.retain(|_, job| job.begun);
+        self.offers.clear();
+        let back = 200 + self.dice.below(20_000);
+        self.later(back, Happening::DaemonStarts);
+    }
+
+    /// The daemon starts from its journal.
+    pub(super) fn daemon_starts(&mut self) {
+        if self.daemon.up.is_some() {
+            return;
+        }
+        self.note(None, || "the daemon starts".into());
+        self.watch.daemon_started();
+        let at = self.clock.wall();
+        self.daemon.up = Some(self.clock.now);
+        self.daemon.next_poll = at.plus(self.plan.poll);
+        self.daemon.next_sweep = at.plus(self.plan.sweep);
+        self.daemon.known = self.cas.iter().map(|_| Known::default()).collect();
+        self.daemon.tracked = self.sites.iter().map(|_| None).collect();
+        if self.executor.is_some() {
+            self.later(50, Happening::Connected(self.daemon.epoch));
+        }
+    }
+
+    /// There is a connection to the executor.
+    pub(super) fn connected(&mut self) {
+        if self.executor.is_none() || self.daemon.up.is_none() || self.daemon.connected {
+            return;
+        }
+        self.daemon.connected = true;
+        self.fetch(true);
+        self.look_at_all();
+        let waiting: Vec<u64> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| job.epoch == self.daemon.epoch && !job.begun)
+            .map(|(id, _)| *id)
+            .collect();
+        for job in waiting {
+            self.begin(job);
+        }
+    }
+
+    /// Fetches the manifest.
+    pub(super) fn fetch(&mut self, whole: bool) {
+        if self.daemon.up.is_none() {
+            return;
+        }
+        if std::mem::replace(&mut self.daemon.fetching, true) {
+            self.daemon.fetch_again = true;
+            return;
+        }
+        if whole {
+            self.daemon.digest = None;
+        }
+        self.later(5, Happening::FetchReads(self.daemon.epoch));
+    }
+
+    /// The executor reads the file and answers.
+    pub(super) fn fetch_reads(&mut self, epoch: u64) {
+        let well = self.executor.is_some();
+        if well {
+            for site in &mut self.sites {
+                if site.force.version != site.written.version {
+                    site.force = site.written.clone();
+                }
+            }
+        }
+        let after = if well { 20 + self.dice.below(150) } else { 20_000 };
+        self.later(after, Happening::Fetched(epoch, well));
+    }
+
+    /// The manifest is there.
+    pub(super) fn fetched(&mut self, well: bool) {
+        self.daemon.fetching = false;
+        if well && self.executor.is_some() {
+            self.informed();
+            let digest = self.sites.iter().map(|site| site.force.version).max().unwrap_or(0);
+            if self.daemon.digest != Some(digest) {
+                self.daemon.digest = Some(digest);
+                self.adopt_manifest();
+            }
+        }
+        if std::mem::take(&mut self.daemon.fetch_again) {
+            self.fetch(true);
+        }
+    }
+
+    fn adopt_manifest(&mut self) {
+        for key in 0..self.sites.len() {
+            let wish = self.sites[key].force.clone();
+            let Some(entry) = wish.entry else {
+                self.set_wake(key, None);
+                self.daemon.tracked[key] = None;
+                continue;
+            };
+            match &mut self.daemon.tracked[key] {
+                Some(tracked) if tracked.version == wish.version => {}
+                Some(tracked) => {
+                    tracked.jitter = Jitter::of(self.plan.seed, &entry);
+                    tracked.version = wish.version;
+                    tracked.entry = entry;
+                    self.send(key, Event::Rewritten);
+                }
+                place => {
+                    let memory = self.journal[key].clone().restarted(self.clock.wall());
+                    *place = Some(Tracked {
+                        jitter: Jitter::of(self.plan.seed, &entry),
+                        doors: authority::doors(&entry, &self.names),
+                        state: State { memory, ..State::default() },
+                        version: wish.version,
+                        wake: None,
+                        entry,
+                    });
+                    self.send(key, Event::Look);
+                }
+            }
+        }
+    }
+
+    fn informed(&mut self) {
+        let mut better = false;
+        for (known, ca) in self.daemon.known.iter_mut().zip(&self.cas) {
+            better |= ca.rooted && !known.ready;
+            known.ready = ca.rooted;
+        }
+        if better {
+            for key in 0..self.daemon.tracked.len() {
+                self.send(key, Event::IssuerBack);
+                self.send(key, Event::Look);
+            }
+        }
+        self.look_at_issuers();
+    }
+
+    fn look_at_issuers(&mut self) {
+        let at = self.clock.wall();
+        for issuer in 0..self.daemon.known.len() {
+            if self.daemon.known[issuer].begin_look(at) {
+                let mood = self.cas[issuer].mood;
+                let after = mood.latency(&mut self.dice).min(10_000);
+                self.later(after, Happening::Looked(self.daemon.epoch, issuer, mood.illness()));
+            }
+        }
+    }
+
+    /// A look at a CA ended.
+    pub(super) fn looked(&mut self, issuer: usize, trouble: Option<Trouble>) {
+        self.daemon.known[issuer].looked();
+        if let Some(trouble) = trouble {
+            self.daemon.known[issuer].unreachable(trouble, self.clock.wall());
+        } else {
+            self.daemon.known[issuer].answered();
+            self.issuer_back();
+        }
+    }
+
+    /// Takes in what a job learnt about CAs.
+    pub(super) fn take_news(&mut self, news: Vec<(usize, Option<Trouble>)>) {
+        for (issuer, trouble) in news {
+            match trouble {
+                Some(trouble) => self.daemon.known[issuer].unreachable(trouble, self.clock.wall()),
+                None => {
+                    if self.daemon.known[issuer].answered() {
+                        self.issuer_back();
+                    }
+                }
+            }
+        }
+    }
+
+    fn issuer_back(&mut self) {
+        for key in 0..self.daemon.tracked.len() {
+            self.send(key, Event::IssuerBack);
+        }
+    }
+}
+
+/// The bug of a rival: spacing doubles whatever the lifetime.
+fn back_off_past_expiry(state: &mut State, actions: &mut [Action]) {
+    let Some(failure) = state.memory.failures.values_mut().find(|failure| failure.attempts > 0) else {
+        return;
+    };
+    let wait = LONGEST * (1 << failure.attempts.min(5));
+    failure.next_attempt_at = failure.at.plus(wait.max(Duration::from_secs(1)));
+    let until = failure.next_attempt_at;
+    for action in actions {
+        if let Action::WakeAt(Some(at)) = action {
+            *at = until.max(*at);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The audit: what the one who knows the truth sees when looking at all entries.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use phoenix_core::lifecycle::Stage;
+use phoenix_core::reason::Reason;
+use phoenix_core::schedule::{Jitter, renew_before};
+
+use super::clock::{Moment, to_moment};
+use super::world::World;
+
+/// Longest spacing while something is valid, and when nothing is.
+const LONGEST: Moment = 3_600_000;
+const LONGEST_EXPIRED: Moment = 300_000;
+/// So many groups of entries tell a spread from chance.
+const ENOUGH: usize = 150;
+
+impl World {
+    /// Looks at every entry.
+    pub(super) fn audit(&mut self) {
+        for key in 0..self.sites.len() {
+            self.is_alive(key);
+            if let Some(Some(tracked)) = self.daemon.tracked.get(key) {
+                self.watch.waits(&self.clock, key, tracked, &self.daemon.known);
+            }
+        }
+    }
+
+    /// What a renewal takes besides its spacing: requests under way that have to time out, looks at a CA that is
+    /// coming back, commands before it in the same guest, other entries before it at the CA.
+    pub(super) fn slack(&self) -> Moment {
+        let fleet = self.sites.len() as Moment;
+        let commands = (fleet / self.guests.len() as Moment + 1) * self.plan.command_limit();
+        60_000 + commands + fleet * 2_500
+    }
+
+    /// Nothing is past expiry while it could have been renewed for one full retry interval.
+    fn is_alive(&mut self, key: usize) {
+        let site = &self.sites[key];
+        let truth = self.clock.truth();
+        let leaf = site.live.cert.as_ref();
+        if leaf.is_some_and(|leaf| leaf.not_after > truth && site.live.matches()) {
+            return;
+        }
+        let Some(good) = self.good_since(key) else { return };
+        let Some(entry) = &site.written.entry else { return };
+        let (from, end) = leaf.map_or((good, 0), |leaf| {
+            let before = renew_before(entry.renew_before, leaf.lifetime());
+            (good.max(to_moment(leaf.not_after.minus(before))), to_moment(leaf.not_after))
+        });
+        let left = end.saturating_sub(from);
+        // An attempt under way may fail yet, and be the last one before expiry.
+        let interval = if left <= self.slack() { LONGEST_EXPIRED } else { (left / 9).min(LONGEST) };
+        if from + interval + self.slack() < self.clock.now {
+            let since = (self.clock.now - from) / 1000;
+            let what = format!("it is not valid, and could have been renewed for {since} s");
+            self.watch.fail(&self.clock, key, what);
+        }
+    }
+
+    /// Since when everything has been as it must be for a renewal to succeed.
+    fn good_since(&self, key: usize) -> Option<Moment> {
+        let site = &self.sites[key];
+        let entry = site.written.entry.as_ref().filter(|entry| !entry.paused)?;
+        let doors = super::authority::doors(entry, &self.names);
+        let ca = doors
+            .iter()
+            .filter(|door| self.cas[**door].rooted)
+            .filter_map(|door| self.cas[*door].well)
+            .min()?;
+        let all = [ca, self.storages[site.root].well?, self.executor?, self.daemon.up?, self.clock_right?];
+        let good = all.into_iter().max()?.max(self.watch.calm(key));
+        Some(good.max(self.held_back(key)))
+    }
+
+    /// Until when something from outside keeps the daemon from renewing for good reasons.
+    fn held_back(&self, key: usize) -> Moment {
+        let Some(Some(tracked)) = self.daemon.tracked.get(key) else { return 0 };
+        let failures = &tracked.state.memory.failures;
+        let held = [Stage::Issue, Stage::Write]
+            .iter()
+            .filter_map(|stage| failures.get(stage))
+            .filter(|failure| matches!(failure.trouble.reason, Reason::DriftLoop | Reason::ForeignWriter));
+        held.map(|failure| to_moment(failure.next_attempt_at)).max().unwrap_or(0)
+    }
+
+    /// Some time after the last trouble: nothing is left of it but what only a renewal heals.
+    pub(super) fn all_mended(&mut self) {
+        for key in 0..self.sites.len() {
+            let Some(Some(tracked)) = self.daemon.tracked.get(key) else { continue };
+            let left = tracked.state.memory.failures.iter().find(|(_, failure)| {
+                !matches!(failure.trouble.reason, Reason::DriftLoop | Reason::ForeignWriter)
+            });
+            if let Some((stage, failure)) = left {
+                let reason = failure.trouble.reason;
+                let what = format!("every trouble is over, but {} still fails: {reason}", stage.as_str());
+                self.watch.fail(&self.clock, key, what);
+            }
+        }
+    }
+
+    /// Renewal times of entries that share no command lie all over the jitter's range.
+    pub(super) fn spreads(&mut self) {
+        let mut groups = BTreeMap::new();
+        for tracked in self.daemon.tracked.iter().flatten() {
+            let own = || vec![tracked.entry.name.to_string()];
+            let group = tracked.entry.command.as_ref().map_or_else(own, |command| command.argv.clone());
+            groups.insert(group, tracked.jitter.share_of(Duration::from_secs(1000)).as_secs());
+        }
+        let mut fifths = [0_usize; 5];
+        for share in groups.values() {
+            fifths[(share * 5 / (u64::from(Jitter::MAX_PERMILLE) + 1)) as usize] += 1;
+        }
+        let few = fifths.iter().any(|count| count * 10 < groups.len());
+        if groups.len() >= ENOUGH && few {
+            self.watch.fail(&self.clock, 0, format!("jitter does not spread: {fifths:?}"));
+        }
+    }
+
+    /// A lifetime after the last trouble: everything is as it should be.
+    pub(super) fn all_settled(&mut self) {
+        for key in 0..self.sites.len() {
+            let Some(Some(tracked)) = self.daemon.tracked.get(key) else {
+                self.watch.fail(&self.clock, key, "the daemon does not know the entry");
+                return;
+            };
+            let memory = &tracked.state.memory;
+            let site = &self.sites[key];
+            let valid = site.live.cert.as_ref().is_some_and(|leaf| leaf.not_after > self.clock.truth());
+            let wrong = [
+                (!memory.failures.is_empty(), "a failure is left"),
+                (memory.order.is_some(), "an order is left"),
+                (memory.reissue || memory.reactivate || memory.redeliver, "an operator's wish is left"),
+                (memory.hold.is_some(), "it is still held"),
+                (!site.live.matches(), "the pair does not match"),
+                (!valid, "the certificate is not valid"),
+            ];
+            if let Some((_, what)) = wrong.into_iter().find(|(is, _)| *is) {
+                self.watch.fail(
+                    &self.clock,
+                    key,
+                    format!("every trouble has been over for long, but {what}"),
+                );
+            }
+        }
+    }
+}

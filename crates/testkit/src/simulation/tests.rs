@@ -1,0 +1,60 @@
+use super::*;
+
+/// Seeds of a quick run.
+const SEEDS: u64 = 250;
+
+fn in_worlds(seeds: impl Iterator<Item = u64>) -> Figures {
+    let mut all = Figures::default();
+    for seed in seeds {
+        all += simulate(&Plan::wild(seed)).unwrap_or_else(|broken| panic!("{broken}"));
+    }
+    all
+}
+
+#[test]
+fn nothing_goes_wrong_in_a_few_hundred_worlds() {
+    let all = std::thread::scope(|scope| {
+        let half = scope.spawn(|| in_worlds((0..SEEDS).step_by(2)));
+        let mut all = in_worlds((1..SEEDS).step_by(2));
+        all += half.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        all
+    });
+    // Otherwise little would be tested.
+    assert!(all.troubles > 20 * SEEDS && all.crashes > SEEDS && all.installed > 20 * SEEDS, "{all:?}");
+    assert!(all.commands > all.installed / 3, "{all:?}");
+}
+
+#[test]
+fn the_same_seed_does_the_same_again() {
+    assert_eq!(simulate(&Plan::wild(7)).unwrap(), simulate(&Plan::wild(7)).unwrap());
+    assert_ne!(simulate(&Plan::wild(7)).unwrap(), simulate(&Plan::wild(12)).unwrap());
+}
+
+/// What is found in forty worlds when the program has this bug.
+fn found(bug: Bug) -> Vec<String> {
+    let plan = |seed| Plan { bug: Some(bug), ..Plan::wild(seed) };
+    (0..40).filter_map(|seed| simulate(&plan(seed)).err()).map(|broken| broken.what).collect()
+}
+
+#[test]
+fn bugs_that_others_had_are_found() {
+    let cases = [
+        (Bug::ForgottenHook, "the command never succeeded"),
+        (Bug::BackoffPastExpiry, "could have been renewed"),
+        (Bug::TornPair, "the live pair is torn"),
+    ];
+    for (bug, wanted) in cases {
+        let found = found(bug);
+        assert!(found.iter().filter(|what| what.contains(wanted)).count() > 3, "{bug:?}: {found:?}");
+    }
+}
+
+#[test]
+fn what_is_found_can_be_followed() {
+    let plan = |seed| Plan { bug: Some(Bug::ForgottenHook), ..Plan::wild(seed) };
+    let broken = (0..40).find_map(|seed| simulate(&plan(seed)).err()).unwrap();
+    let text = broken.to_string();
+    assert!(text.starts_with(&format!("seed {}: {}: ", broken.seed, broken.entry)), "{text}");
+    assert!(broken.trace.iter().any(|line| line.contains("event activate failed")), "{text}");
+    assert_eq!(simulate(&plan(broken.seed)).unwrap_err().to_string(), text);
+}
