@@ -38,21 +38,21 @@ pub(super) fn absorb(
         Event::Installed(Ok((seen, warnings))) => {
             note_issuance(state, context, &seen, now);
             state.memory.warnings = warnings;
-            succeeded(state, Work::Install, seen);
+            succeeded(state, Work::Install, seen, now);
         }
-        Event::Observed(Ok(seen)) => succeeded(state, Work::Observe, seen),
-        Event::Adopted(Ok(seen)) => succeeded(state, Work::Adopt, seen),
-        Event::Restored(Ok(seen)) => succeeded(state, Work::Restore, seen),
+        Event::Observed(Ok(seen)) => succeeded(state, Work::Observe, seen, now),
+        Event::Adopted(Ok(seen)) => succeeded(state, Work::Adopt, seen, now),
+        Event::Restored(Ok(seen)) => succeeded(state, Work::Restore, seen, now),
         Event::Delivered(Ok(seen)) => {
             state.memory.redeliver = false;
-            succeeded(state, Work::Deliver, seen);
+            succeeded(state, Work::Deliver, seen, now);
         }
         Event::Activated(Ok(seen)) => {
             state.memory.reactivate = false;
             if delivered_by_command(context.entry) {
                 state.memory.redeliver = false;
             }
-            succeeded(state, Work::Activate, seen);
+            succeeded(state, Work::Activate, seen, now);
         }
         Event::Observed(Err(trouble)) => failed(state, Stage::Observe, trouble, now),
         Event::Installed(Err(trouble)) | Event::Adopted(Err(trouble)) | Event::Restored(Err(trouble)) => {
@@ -64,7 +64,7 @@ pub(super) fn absorb(
     None
 }
 
-fn succeeded(state: &mut State, work: Work, seen: Observation) {
+fn succeeded(state: &mut State, work: Work, seen: Observation, now: Timestamp) {
     state.memory.overcome(Stage::Observe);
     state.memory.overcome(work.stage());
     if matches!(work, Work::Install) {
@@ -73,7 +73,19 @@ fn succeeded(state: &mut State, work: Work, seen: Observation) {
     if work == Work::Observe && seen.target_trouble.is_none() {
         forget_target_trouble(&mut state.memory);
     }
+    let before = valid_until(state);
     state.seen = Some(seen);
+    hasten(state, before, now);
+}
+
+/// Waits that were chosen while consumers had more left than they have now.
+fn hasten(state: &mut State, before: Option<Timestamp>, now: Timestamp) {
+    let after = valid_until(state);
+    if after < before {
+        for stage in [Stage::Issue, Stage::Write] {
+            state.memory.shorten(stage, after, now);
+        }
+    }
 }
 
 /// A trouble that an observation reported is over when an observation no longer does.

@@ -151,6 +151,13 @@ fn need(context: &Context<'_>, seen: &Observation, memory: &Memory, now: Timesta
             "another writer put a valid pair there that expires later than ours: it is taken over",
         ));
     }
+    // Something that serves, although it is not what the manifest asks for, is better than nothing for as long as
+    // a new certificate takes.
+    if let Some(problem) = rules::first(&[USABLE], &live)
+        && rules::first(&[USABLE], &own_pair).is_none()
+    {
+        return Need::Restore(problem);
+    }
     if let Some(problem) = rules::first(&[USABLE, FITTING], &own_pair) {
         return Need::Issue(live_problem.unwrap_or(problem));
     }

@@ -281,3 +281,42 @@ fn a_wait_that_a_wrong_clock_chose_does_not_outlast_the_certificate() {
     let next = bench.now.plus(Duration::from_secs(6));
     assert_eq!(bench.send(Event::Observed(Ok(deployed))), [Action::WakeAt(Some(next))]);
 }
+
+#[test]
+fn an_own_copy_that_serves_is_put_back_before_the_ca_is_asked_for_a_fitting_one() {
+    let mut bench = Bench::new();
+    let leaf = bench.settle();
+    bench.entry.sans.push(San::Ip("10.0.0.9".parse().unwrap()));
+    let mut seen = bench.deployed(&leaf);
+    seen.live = samples::nothing();
+    bench.send(Event::Look);
+    assert_eq!(bench.send(Event::Observed(Ok(seen))), [Action::Restore]);
+    let deployed = bench.deployed(&leaf);
+    assert_eq!(bench.send(Event::Restored(Ok(deployed))), [Action::Issue]);
+}
+
+#[test]
+fn files_that_vanish_shorten_the_waits_that_began_while_they_were_there() {
+    let mut bench = Bench::new();
+    let leaf = samples::leaf(&bench.entry, NOW, NOW.plus(DAY * 10));
+    let deployed = bench.deployed(&leaf);
+    bench.entry.sans.push(San::Ip("10.0.0.9".parse().unwrap()));
+    bench.send(Event::Look);
+    assert_eq!(bench.send(Event::Observed(Ok(deployed.clone()))), [Action::Issue]);
+    let refused = || Trouble::new(Reason::CaForbids, "this name is not allowed");
+    let mut actions = bench.send(Event::Issued(Err((Stage::Issue, refused()))));
+    for _ in 0..10 {
+        let [Action::WakeAt(Some(at))] = actions[..] else { panic!("{actions:?}") };
+        bench.now = at;
+        bench.send(Event::Look);
+        assert_eq!(bench.send(Event::Observed(Ok(deployed.clone()))), [Action::Issue]);
+        actions = bench.send(Event::Issued(Err((Stage::Issue, refused()))));
+    }
+    assert_eq!(actions, [Action::WakeAt(Some(bench.now.plus(crate::backoff::LONGEST)))]);
+    let mut gone = deployed;
+    gone.live = samples::nothing();
+    gone.own = None;
+    bench.send(Event::Look);
+    let soon = bench.now.plus(crate::backoff::LONGEST_EXPIRED);
+    assert_eq!(bench.send(Event::Observed(Ok(gone))), [Action::WakeAt(Some(soon))]);
+}
