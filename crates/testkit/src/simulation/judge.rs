@@ -45,7 +45,9 @@ impl World {
         }
         let Some(good) = self.good_since(key) else { return };
         let Some(entry) = &site.written.entry else { return };
-        let (from, end) = leaf.map_or((good, 0), |leaf| {
+        // Where files are missing or torn nothing is valid, however long the certificate would be.
+        let whole = leaf.filter(|_| site.live.matches());
+        let (from, end) = whole.map_or((good, 0), |leaf| {
             let before = renew_before(entry.renew_before, leaf.lifetime());
             (good.max(to_moment(leaf.not_after.minus(before))), to_moment(leaf.not_after))
         });
