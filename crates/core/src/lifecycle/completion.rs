@@ -2,7 +2,7 @@
 
 use super::{Context, Event, Memory, Offer, Stage, State, Work, delivered_by_command};
 use crate::facts::Observation;
-use crate::reason::{Reason, Trouble};
+use crate::reason::{Reason, RetryClass, Trouble};
 use crate::time::Timestamp;
 
 /// Takes in the end of work that was begun before the newest order: it neither fails nor fulfils that order.
@@ -73,18 +73,22 @@ fn succeeded(state: &mut State, work: Work, seen: Observation, now: Timestamp) {
     if work == Work::Observe && seen.target_trouble.is_none() {
         forget_target_trouble(&mut state.memory);
     }
-    let before = valid_until(state);
     state.seen = Some(seen);
-    hasten(state, before, now);
+    shorten_waits(state, now);
 }
 
-/// Waits that were chosen while consumers had more left than they have now.
-fn hasten(state: &mut State, before: Option<Timestamp>, now: Timestamp) {
-    let after = valid_until(state);
-    if after < before {
-        for stage in [Stage::Issue, Stage::Write] {
-            state.memory.shorten(stage, after, now);
-        }
+/// Waits no longer than after the same failure now. Time alone never makes a difference, since what is left
+/// shrinks faster than its share; but files may have vanished since, or the clock was wrong then.
+fn shorten_waits(state: &mut State, now: Timestamp) {
+    // Where retrying is not what is waited for, the time was not chosen by spacing.
+    let spaced = |reason: Reason| {
+        reason.class() != RetryClass::Waiting
+            && !matches!(reason, Reason::DriftLoop | Reason::ForeignWriter | Reason::ManifestError)
+    };
+    let failures = state.memory.failures.iter().filter(|(_, failure)| spaced(failure.trouble.reason));
+    for stage in failures.map(|(stage, _)| *stage).collect::<Vec<_>>() {
+        let deadline = deadline(state, stage, now);
+        state.memory.shorten(stage, deadline, now);
     }
 }
 
@@ -110,23 +114,6 @@ fn deadline(state: &State, stage: Stage, now: Timestamp) -> Option<Timestamp> {
             let own = state.seen.as_ref().and_then(|seen| seen.own.as_ref());
             state.memory.in_use_until.or(own.map(|own| own.leaf.not_after.min(first)))
         }
-    }
-}
-
-/// Moves what lies after `now` back to it. Waits that were chosen by a clock ahead of this one may be too long
-/// for what is really left.
-pub(super) fn rewind(state: &mut State, now: Timestamp) {
-    let ahead: Vec<Stage> = state
-        .memory
-        .failures
-        .iter()
-        .filter(|(_, failure)| failure.at > now)
-        .map(|(stage, _)| *stage)
-        .collect();
-    state.memory.rewind(now);
-    for stage in ahead {
-        let deadline = deadline(state, stage, now);
-        state.memory.shorten(stage, deadline, now);
     }
 }
 

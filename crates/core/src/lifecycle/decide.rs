@@ -312,12 +312,16 @@ fn issue(
     Decision::Act(Work::Issue, why)
 }
 
-/// When the next issuance without an operator's request is allowed, if not now.
+/// When the next issuance without an operator's request is allowed, if not now. The guard gives way shortly before
+/// the present certificate expires, whatever was counted under a clock that was wrong.
 fn loop_guard(seen: &Observation, memory: &Memory, now: Timestamp) -> Option<Timestamp> {
-    let lifetime = seen.own.as_ref()?.leaf.lifetime();
+    let leaf = &seen.own.as_ref()?.leaf;
+    let lifetime = leaf.lifetime();
     let recent: Vec<Timestamp> = memory.issued.iter().copied().filter(|at| at.plus(lifetime) > now).collect();
     let oldest = recent.len().checked_sub(ISSUANCES_PER_LIFETIME).and_then(|index| recent.get(index))?;
-    Some(oldest.plus(lifetime))
+    let newest = recent.last()?;
+    let shortly_before = leaf.not_after.minus(lifetime / 20).max(newest.plus(lifetime / 20));
+    Some(oldest.plus(lifetime).min(shortly_before)).filter(|until| *until > now)
 }
 
 /// The next stage to be done, if the manifest has it wrong.

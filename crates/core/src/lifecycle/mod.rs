@@ -136,7 +136,7 @@ pub enum Action {
 /// The next state of an entry and what is to be done.
 pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestamp) -> (State, Vec<Action>) {
     let before = state.memory.clone();
-    completion::rewind(&mut state, now);
+    state.memory.rewind(now);
     let mut actions = Vec::new();
     match event {
         Event::Look => look(&mut state, &mut actions),

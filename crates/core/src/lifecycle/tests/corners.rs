@@ -320,3 +320,21 @@ fn files_that_vanish_shorten_the_waits_that_began_while_they_were_there() {
     let soon = bench.now.plus(crate::backoff::LONGEST_EXPIRED);
     assert_eq!(bench.send(Event::Observed(Ok(gone))), [Action::WakeAt(Some(soon))]);
 }
+
+#[test]
+fn the_guard_against_loops_lets_nothing_expire() {
+    let mut bench = Bench::new();
+    let leaf = bench.settle();
+    let deployed = bench.deployed(&leaf);
+    bench.now = schedule_of(&bench, &leaf);
+    // Counted under a clock that was ahead.
+    bench.state.memory.issued = vec![bench.now.plus(DAY); ISSUANCES_PER_LIFETIME];
+    bench.send(Event::Look);
+    let lifetime = leaf.lifetime();
+    let last = leaf.not_after.minus(lifetime / 20);
+    assert_eq!(bench.send(Event::Observed(Ok(deployed.clone()))), [Action::WakeAt(Some(last))]);
+    assert_eq!(bench.state.memory.failures[&Stage::Issue].trouble.reason, Reason::DriftLoop);
+    bench.now = last;
+    bench.send(Event::Look);
+    assert_eq!(bench.send(Event::Observed(Ok(deployed))), [Action::Issue]);
+}
