@@ -155,6 +155,10 @@ async fn until_told(
                 let _ = messages.send(Message::Hint).await;
             }
             ended = &mut *engine => {
+                // The engine ends when it is told to, too, and may be seen to before the order is.
+                if stop.is_cancelled() {
+                    return Ok(());
+                }
                 ended.context("the engine failed")?;
                 bail!("the engine ended by itself; the log says why");
             }
