@@ -246,6 +246,10 @@ impl Watch {
     pub(super) fn installed(&mut self, clock: &Clock, key: usize, leaf: &Rc<LeafFacts>) {
         let counts = &mut self.counts[key];
         counts.installs.push_back(clock.now);
+        if clock.ahead != 0 {
+            // What looks almost expired when it comes is renewed as often as the guard gives way.
+            counts.excuses.push_back(clock.now);
+        }
         let since = clock.now.saturating_sub(span(leaf.lifetime()));
         counts.installs.retain(|at| *at > since);
         // What an operator asked for may have to wait for long.
