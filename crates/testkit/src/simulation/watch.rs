@@ -92,7 +92,7 @@ impl Watch {
     /// Something from outside concerns an entry until `calm`: more attempts than usual are to be expected.
     pub(super) fn disturbed(&mut self, key: usize, calm: Moment, excuses: usize, now: Moment) {
         let counts = &mut self.counts[key];
-        counts.grace += 10;
+        counts.grace += 10 * (1 + excuses as u32);
         counts.calm = counts.calm.max(calm);
         counts.excuses.extend(std::iter::repeat_n(now, excuses));
     }
