@@ -187,11 +187,27 @@ reasons! {
     CommandRefused = "command-refused", Blocked;
     /// What arrived in the guest is not what was sent.
     DeliveryDiffers = "delivery-differs", Command;
+    /// The guest no longer has what was delivered.
+    DeliveryReverted = "delivery-reverted", Command;
     // --- verification
     /// The consumer cannot be reached, before the change neither.
     Unreachable = "unreachable", Transport;
     /// The consumer serves another certificate.
     ServesOther = "serves-other", Command;
+    /// The consumer serves a certificate that has expired.
+    ServesExpired = "serves-expired", Command;
+    /// The consumer serves a certificate that it made itself, because it has none for this name.
+    ServesDefault = "serves-default", Command;
+    /// The consumer refuses the client certificate.
+    RefusesClient = "refuses-client", Command;
+    /// The consumer lets in clients without a certificate.
+    AcceptsAnyone = "accepts-anyone", Command;
+    /// The consumer's HTTP answer has another status than expected.
+    WrongStatus = "wrong-status", Command;
+    /// The verification command failed or did not say what was expected.
+    CheckFailed = "check-failed", Command;
+    /// The new pair was not seen at the consumer; the previous one is in place.
+    RolledBack = "rolled-back", Waiting;
 }
 
 impl fmt::Display for Reason {

@@ -12,7 +12,7 @@ use phoenix_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol. Both sides must be of the same one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A request of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +109,41 @@ pub enum Operation {
         /// Entries with the same command.
         entries: Vec<EntryRef>,
     },
+    /// Look whether the guest still has what was delivered to its own place (`deliver` destinations). What it no
+    /// longer has is taken out of the ledger. Answer: [`Answer::Observed`].
+    Recheck {
+        /// Which entry.
+        entry: EntryRef,
+    },
+    /// Put the previous pair back on the live paths. Answer: [`Answer::Observed`].
+    Rollback {
+        /// Which entry.
+        entry: EntryRef,
+    },
+    /// Write the pinned roots of the entry's issuers to its roots bundle. Answer: [`Answer::Observed`].
+    InstallRoots {
+        /// Which entry.
+        entry: EntryRef,
+    },
+    /// Run one of the entry's verifications of the kind `command`. Answer: [`Answer::Checked`].
+    RunCheck {
+        /// Which entry.
+        entry: EntryRef,
+        /// Its place in the entry's `verify`.
+        check: usize,
+    },
+    /// Sign a TLS 1.3 client's CertificateVerify (RFC 8446 section 4.4.3) with the entry's key. Answer:
+    /// [`Answer::Signed`].
+    Sign {
+        /// Which entry.
+        entry: EntryRef,
+        /// SHA-256 fingerprint of the leaf that the handshake shows.
+        fingerprint: String,
+        /// Name of the signature scheme (RFC 8446 section 4.2.3), such as `ecdsa_secp256r1_sha256`.
+        scheme: String,
+        /// What is to be signed, in base64.
+        message: String,
+    },
     /// Hand over a root that was fetched by fingerprint. Answer: [`Answer::Issuers`].
     Trust {
         /// Issuer whose configured fingerprint the root must have.
@@ -136,6 +171,32 @@ pub struct Response {
     pub id: u64,
     /// How it went.
     pub result: Result<Answer, Trouble>,
+    /// Programs that were run for it, in order, whether it went well or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Run>,
+}
+
+/// A program that was run: the audit trail of one command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// When it began.
+    pub at: Timestamp,
+    /// Command line.
+    pub argv: Vec<String>,
+    /// How it was confined: `strict`, `guest` or `plain`, and which measures were in force.
+    pub profile: String,
+    /// How long it ran, in milliseconds.
+    pub milliseconds: u64,
+    /// How it ended, for people: `exit code 0`, `signal 9`, `time limit`.
+    pub ended: String,
+    /// Exit code, if it ended by itself.
+    pub exit_code: Option<i32>,
+    /// Processes that it left behind and that were ended.
+    pub survivors_killed: u32,
+    /// Excerpt of its standard output, without key material.
+    pub stdout: String,
+    /// Excerpt of its standard error, without key material.
+    pub stderr: String,
 }
 
 /// Success.
@@ -151,7 +212,7 @@ pub enum Answer {
     },
     /// To [`Operation::Snapshot`].
     Snapshot(Box<Snapshot>),
-    /// To [`Operation::Observe`], [`Operation::Adopt`] and [`Operation::Restore`].
+    /// To [`Operation::Observe`] and to what changes or checks files.
     Observed(Box<Observation>),
     /// To [`Operation::Prepare`].
     Prepared {
@@ -178,6 +239,18 @@ pub enum Answer {
     Done {
         /// Facts of every entry afterwards, in the order of the request.
         observations: Vec<Observation>,
+    },
+    /// To [`Operation::RunCheck`].
+    Checked {
+        /// The command succeeded and said what was expected.
+        passed: bool,
+        /// What it showed, for people.
+        message: String,
+    },
+    /// To [`Operation::Sign`].
+    Signed {
+        /// The signature, in base64.
+        signature: String,
     },
     /// To [`Operation::Trust`].
     Issuers {

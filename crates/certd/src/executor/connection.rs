@@ -181,7 +181,7 @@ mod tests {
         let mut body = vec![0; u32::from_be_bytes(prefix) as usize];
         stream.read_exact(&mut body).await.unwrap();
         let request: Request = frame::decode(&body).unwrap();
-        let response = Response { id: request.id, result: Ok(answer) };
+        let response = Response { id: request.id, result: Ok(answer), runs: Vec::new() };
         stream.write_all(&frame::encode(&response, MAX_RESPONSE).unwrap()).await.unwrap();
     }
 

@@ -86,6 +86,11 @@ impl Executor {
             | Operation::Restore { entry } => {
                 Ok((LaneKind::Files, vec![pair_key(&self.known(entry)?.entry)]))
             }
+            Operation::Recheck { .. }
+            | Operation::Rollback { .. }
+            | Operation::InstallRoots { .. }
+            | Operation::RunCheck { .. }
+            | Operation::Sign { .. } => Err(unknown()),
             Operation::Deliver { entry } => self.command_placement(std::slice::from_ref(entry)),
             Operation::Activate { entries } => self.command_placement(entries),
         }
@@ -131,6 +136,11 @@ impl Executor {
             Operation::Deliver { entry } => self.deliver(&self.known(&entry)?.entry),
             Operation::Activate { entries } => self.activate(&entries),
             Operation::Trust { issuer, root } => self.trust(&issuer, &root),
+            Operation::Recheck { .. }
+            | Operation::Rollback { .. }
+            | Operation::InstallRoots { .. }
+            | Operation::RunCheck { .. }
+            | Operation::Sign { .. } => Err(unknown()),
         }
     }
 
@@ -148,6 +158,10 @@ impl Executor {
         }
         Answer::Snapshot(Box::new(self.authority.snapshot(offset, self.issuer_facts())))
     }
+}
+
+fn unknown() -> Trouble {
+    Trouble::new(Reason::BadRequest, "This version does not carry out that operation.")
 }
 
 /// A pair is known by its key path, whatever its entry is called.

@@ -37,12 +37,12 @@ struct Link {
 
 impl Link {
     fn send(&self, id: u64, result: Result<Answer, Trouble>) {
-        let bytes = match frame::encode(&Response { id, result }, MAX_RESPONSE) {
+        let bytes = match frame::encode(&Response { id, result, runs: Vec::new() }, MAX_RESPONSE) {
             Ok(bytes) => bytes,
             Err(error) => {
                 let message = format!("The executor's answer cannot be sent: {error}.");
                 let result = Err(Trouble::new(Reason::Internal, message));
-                match frame::encode(&Response { id, result }, MAX_RESPONSE) {
+                match frame::encode(&Response { id, result, runs: Vec::new() }, MAX_RESPONSE) {
                     Ok(bytes) => bytes,
                     Err(_) => return,
                 }
