@@ -134,6 +134,10 @@ pub struct Ledger {
     /// How many times in a row the live pair was replaced from outside.
     #[serde(default)]
     pub foreign_writes: u32,
+    /// Fingerprint of the newer certificate that was taken back: the pair in place is the one before it, put back
+    /// by a rollback. The newer pair is kept and can be put in place again until another one is installed.
+    #[serde(default)]
+    pub rolled_back: Option<String>,
 }
 
 /// Something that was done for a certificate.

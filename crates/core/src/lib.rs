@@ -12,6 +12,7 @@
 //! | [`rules`] | ordered chains of named rules over facts |
 //! | [`schedule`] | when a certificate is due |
 //! | [`backoff`] | how long to wait after a failure |
+//! | [`scheme`] | signature schemes of a TLS handshake |
 //! | [`lifecycle`] | one entry's state machine |
 
 pub mod backoff;
@@ -25,5 +26,6 @@ pub mod rules;
 #[cfg(test)]
 mod samples;
 pub mod schedule;
+pub mod scheme;
 pub mod settings;
 pub mod time;

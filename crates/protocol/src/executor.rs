@@ -8,6 +8,7 @@ use phoenix_core::facts::Observation;
 use phoenix_core::manifest::{Entry, InvalidEntry, Usage};
 use phoenix_core::name::{CertName, IssuerName};
 use phoenix_core::reason::Trouble;
+pub use phoenix_core::scheme::SignatureScheme;
 use phoenix_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -115,10 +116,16 @@ pub enum Operation {
         /// Which entry.
         entry: EntryRef,
     },
-    /// Put the previous pair back on the live paths. Answer: [`Answer::Observed`].
+    /// Put the other of the two pairs that are kept on the live paths: the previous one, or after that the newer
+    /// one again. What was delivered and run counts for nothing afterwards; while the previous pair is in place the
+    /// ledger says which certificate was taken back. Refused when there is no such pair, or it is expired, damaged
+    /// or foreign by now. Answer: [`Answer::Observed`].
     Rollback {
         /// Which entry.
         entry: EntryRef,
+        /// Which of the two.
+        #[serde(default)]
+        to: RollbackTo,
     },
     /// Write the pinned roots of the entry's issuers to its roots bundle. Answer: [`Answer::Observed`].
     InstallRoots {
@@ -139,9 +146,10 @@ pub enum Operation {
         entry: EntryRef,
         /// SHA-256 fingerprint of the leaf that the handshake shows.
         fingerprint: String,
-        /// Name of the signature scheme (RFC 8446 section 4.2.3), such as `ecdsa_secp256r1_sha256`.
-        scheme: String,
-        /// What is to be signed, in base64.
+        /// Signature scheme. It must fit the key.
+        scheme: SignatureScheme,
+        /// What is to be signed, in base64: 64 spaces, `TLS 1.3, client CertificateVerify`, a zero byte and the
+        /// handshake's hash of 32 or 48 bytes. Nothing else is signed.
         message: String,
     },
     /// Hand over a root that was fetched by fingerprint. Answer: [`Answer::Issuers`].
@@ -151,6 +159,17 @@ pub enum Operation {
         /// PEM of the root.
         root: String,
     },
+}
+
+/// Which of the two kept pairs a rollback puts in place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackTo {
+    /// The pair that was installed before the present one.
+    #[default]
+    Previous,
+    /// The pair that an earlier rollback took back.
+    Newer,
 }
 
 /// What a one-time token is for.
