@@ -13,9 +13,11 @@
 //! | [`schedule`] | when a certificate is due |
 //! | [`backoff`] | how long to wait after a failure |
 //! | [`scheme`] | signature schemes of a TLS handshake |
+//! | [`breaker`] | whether an issuer can be asked, and when it is looked at again |
 //! | [`lifecycle`] | one entry's state machine |
 
 pub mod backoff;
+pub mod breaker;
 pub mod diagnostic;
 pub mod facts;
 pub mod lifecycle;

@@ -1,8 +1,8 @@
-//! The simulated CAs, and what the daemon makes of them: the rules of its `authorities` module in small.
+//! The simulated CAs, and what the daemon knows of them.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
+use phoenix_core::breaker::{self, Breaker};
 use phoenix_core::lifecycle::Availability;
 use phoenix_core::manifest::Entry;
 use phoenix_core::name::IssuerName;
@@ -73,22 +73,11 @@ impl Mood {
     }
 }
 
-struct Outage {
-    trouble: Trouble,
-    looks: u32,
-    next_look: Timestamp,
-}
-
-/// What the daemon knows of one CA. All of it is lost when the daemon dies.
-#[derive(Default)]
+/// What the daemon knows of one CA. All of it but whether the CA ever answered is lost when the daemon dies.
 pub(super) struct Known {
     /// Its root and password are there.
     pub(super) ready: bool,
-    outage: Option<Outage>,
-    checked: bool,
-    looking: bool,
-    /// How often it was found out of reach.
-    pub(super) outages: u64,
+    pub(super) breaker: Breaker,
     /// Requests under way.
     pub(super) busy: usize,
     /// Jobs that wait for their turn.
@@ -96,52 +85,25 @@ pub(super) struct Known {
 }
 
 impl Known {
-    fn usable(&self) -> bool {
-        self.ready && self.outage.is_none()
+    pub(super) fn new(answered: bool) -> Self {
+        let breaker = Breaker::new(answered, no_root());
+        Self { ready: false, breaker, busy: 0, waiting: VecDeque::new() }
     }
 
-    /// It answered. True when it was out of reach before.
-    pub(super) fn answered(&mut self) -> bool {
-        self.outage.take().is_some()
-    }
-
-    /// It could not be reached.
-    pub(super) fn unreachable(&mut self, trouble: Trouble, now: Timestamp) {
-        let looks = self.outage.as_ref().map_or(0, |outage| outage.looks) + 1;
-        let pause = Duration::from_secs(1 << looks.min(4)).min(LONGEST_LOOK);
-        self.outages += 1;
-        self.outage = Some(Outage { trouble, looks, next_look: now.plus(pause) });
-    }
-
-    /// A look ended.
-    pub(super) fn looked(&mut self) {
-        self.looking = false;
-        self.checked = true;
-    }
-
-    /// The clock was set: looks that were put off to a time under the old one are due.
-    pub(super) fn clock_set(&mut self, now: Timestamp) {
-        if let Some(outage) = &mut self.outage {
-            outage.next_look = outage.next_look.min(now);
+    /// The executor says whether it has the root. True when the CA can be asked and could not before.
+    pub(super) fn inform(&mut self, rooted: bool) -> bool {
+        let before = self.breaker.usable();
+        if std::mem::replace(&mut self.ready, rooted) != rooted {
+            self.breaker.approach(rooted);
         }
-    }
-
-    /// Begins a look if it is time to.
-    pub(super) fn begin_look(&mut self, now: Timestamp) -> bool {
-        let due = self.outage.as_ref().map_or(!self.checked, |outage| outage.next_look <= now);
-        let looks = self.ready && !self.looking && due;
-        self.looking |= looks;
-        looks
-    }
-
-    /// When it is to be looked at next.
-    pub(super) fn next_look(&self) -> Option<Timestamp> {
-        self.outage.as_ref().filter(|_| self.ready && !self.looking).map(|outage| outage.next_look)
+        self.breaker.hinder((!rooted).then(no_root));
+        !before && self.breaker.usable()
     }
 }
 
-/// Longest time between two looks at an issuer that cannot be used.
-const LONGEST_LOOK: Duration = Duration::from_secs(10);
+fn no_root() -> Trouble {
+    Trouble::new(Reason::IssuerNotReady, "the root of the CA is not there")
+}
 
 /// Which of `issuers` an entry names.
 pub(super) fn doors(entry: &Entry, names: &[IssuerName]) -> Vec<usize> {
@@ -151,30 +113,11 @@ pub(super) fn doors(entry: &Entry, names: &[IssuerName]) -> Vec<usize> {
 
 /// Those of `doors` that can be asked first, then the others.
 pub(super) fn in_order(doors: &[usize], known: &[Known]) -> Vec<usize> {
-    let (usable, other): (Vec<_>, Vec<_>) = doors.iter().partition(|door| known[**door].usable());
+    let (usable, other): (Vec<_>, Vec<_>) = doors.iter().partition(|door| known[**door].breaker.usable());
     usable.into_iter().chain(other).collect()
 }
 
 /// Whether one of `doors` can be asked.
 pub(super) fn availability(doors: &[usize], known: &[Known], now: Timestamp) -> Availability {
-    let mut unavailable = None;
-    for issuer in doors.iter().map(|door| &known[*door]) {
-        if issuer.usable() {
-            return Availability::Ready;
-        }
-        unavailable.get_or_insert_with(|| match &issuer.outage {
-            Some(outage) if issuer.ready => {
-                Availability::Unavailable { trouble: outage.trouble.clone(), next_look: outage.next_look }
-            }
-            _ => not_ready(now),
-        });
-    }
-    unavailable.unwrap_or_else(|| not_ready(now))
-}
-
-fn not_ready(now: Timestamp) -> Availability {
-    Availability::Unavailable {
-        trouble: Trouble::new(Reason::IssuerNotReady, "the root of the CA is not there"),
-        next_look: now.plus(LONGEST_LOOK),
-    }
+    breaker::availability(doors.iter().map(|door| &known[*door].breaker), now)
 }

@@ -55,7 +55,7 @@ impl World {
     /// When the daemon's timer fires.
     pub(super) fn deadline(&self) -> Option<Moment> {
         self.daemon.up?;
-        let looks = self.daemon.known.iter().filter_map(Known::next_look).min();
+        let looks = self.daemon.known.iter().filter_map(|known| known.breaker.next_look()).min();
         let timer = self.daemon.timers.first().map(|(at, _)| *at);
         [Some(self.daemon.next_poll), Some(self.daemon.next_sweep), looks, timer]
             .into_iter()
@@ -73,7 +73,7 @@ impl World {
         if clock_set {
             self.daemon.next_poll = at;
             self.daemon.next_sweep = at;
-            self.daemon.known.iter_mut().for_each(|issuer| issuer.clock_set(at));
+            self.daemon.known.iter_mut().for_each(|issuer| issuer.breaker.clock_set(at));
         }
         if self.daemon.next_poll <= at {
             self.daemon.next_poll = at.plus(self.plan.poll);
@@ -201,7 +201,7 @@ impl World {
         self.daemon.up = Some(self.clock.now);
         self.daemon.next_poll = at.plus(self.plan.poll);
         self.daemon.next_sweep = at.plus(self.plan.sweep);
-        self.daemon.known = self.cas.iter().map(|_| Known::default()).collect();
+        self.daemon.known = self.cas.iter().map(|ca| Known::new(ca.answered)).collect();
         self.daemon.tracked = self.sites.iter().map(|_| None).collect();
         if self.executor.is_some() {
             self.later(50, Happening::Connected(self.daemon.epoch));
@@ -307,8 +307,7 @@ impl World {
     fn informed(&mut self) {
         let mut better = false;
         for (known, ca) in self.daemon.known.iter_mut().zip(&self.cas) {
-            better |= ca.rooted && !known.ready;
-            known.ready = ca.rooted;
+            better |= known.inform(ca.rooted);
         }
         if better {
             for key in 0..self.daemon.tracked.len() {
@@ -322,7 +321,7 @@ impl World {
     fn look_at_issuers(&mut self) {
         let at = self.clock.wall();
         for issuer in 0..self.daemon.known.len() {
-            if self.daemon.known[issuer].begin_look(at) {
+            if self.daemon.known[issuer].breaker.begin_look(at) {
                 let mood = self.cas[issuer].mood;
                 let after = mood.latency(&mut self.dice).min(10_000);
                 self.later(after, Happening::Looked(self.daemon.epoch, issuer, mood.illness()));
@@ -332,12 +331,9 @@ impl World {
 
     /// A look at a CA ended.
     pub(super) fn looked(&mut self, issuer: usize, trouble: Option<Trouble>) {
-        self.daemon.known[issuer].looked();
-        if let Some(trouble) = trouble {
-            self.daemon.known[issuer].unreachable(trouble, self.clock.wall());
-        } else {
-            self.daemon.known[issuer].answered();
-            self.issuer_back();
+        let result = trouble.map_or(Ok(()), Err);
+        if self.daemon.known[issuer].breaker.looked(result, self.clock.wall()) {
+            self.issuer_back(issuer);
         }
     }
 
@@ -345,17 +341,20 @@ impl World {
     pub(super) fn take_news(&mut self, news: Vec<(usize, Option<Trouble>)>) {
         for (issuer, trouble) in news {
             match trouble {
-                Some(trouble) => self.daemon.known[issuer].unreachable(trouble, self.clock.wall()),
+                Some(trouble) => {
+                    self.daemon.known[issuer].breaker.unreachable(trouble, self.clock.wall());
+                }
                 None => {
-                    if self.daemon.known[issuer].answered() {
-                        self.issuer_back();
+                    if self.daemon.known[issuer].breaker.answered() {
+                        self.issuer_back(issuer);
                     }
                 }
             }
         }
     }
 
-    fn issuer_back(&mut self) {
+    fn issuer_back(&mut self, issuer: usize) {
+        self.cas[issuer].answered = true;
         for key in 0..self.daemon.tracked.len() {
             self.send(key, Event::IssuerBack);
         }

@@ -28,7 +28,8 @@ impl World {
             Action::Observe => Errand::Observe,
             Action::Issue => {
                 let order = authority::in_order(&tracked.doors, &self.daemon.known);
-                let door = |issuer: usize| Door { issuer, outages: self.daemon.known[issuer].outages };
+                let door =
+                    |issuer: usize| Door { issuer, outages: self.daemon.known[issuer].breaker.outages() };
                 Errand::Prepare(order.into_iter().rev().map(door).collect())
             }
             Action::Install(Offer { stage, chain, .. }) => {
@@ -176,7 +177,7 @@ impl World {
 
     /// The request goes out: whatever the CA does with it is settled now, the answer comes later.
     fn ask(&mut self, id: u64, door: Door) {
-        let closed = self.daemon.known[door.issuer].outages != door.outages;
+        let closed = self.daemon.known[door.issuer].breaker.outages() != door.outages;
         let mood = self.cas[door.issuer].mood;
         let Some(job) = self.jobs.get(&id) else { return };
         let Errand::Ask(asking) = &job.errand else { return };

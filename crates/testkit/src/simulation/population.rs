@@ -48,7 +48,7 @@ impl World {
 
     fn found_ca(&mut self, issuer: usize) {
         let rooted = self.dice.below(4) > 0;
-        self.cas.push(Ca { mood: Mood::Well, well: Some(0), rooted, until: 0 });
+        self.cas.push(Ca { mood: Mood::Well, well: Some(0), rooted, answered: false, until: 0 });
         if !rooted {
             let after = self.dice.below(span(self.plan.lifetime) / 4);
             self.later(after, Happening::Rooted(issuer));

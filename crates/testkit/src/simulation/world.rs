@@ -72,6 +72,8 @@ pub(super) struct Ca {
     pub(super) well: Option<Moment>,
     /// The executor has its root.
     pub(super) rooted: bool,
+    /// The daemon's journal says that it has answered.
+    pub(super) answered: bool,
     /// When the present mood ends.
     pub(super) until: Moment,
 }
