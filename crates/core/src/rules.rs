@@ -87,31 +87,59 @@ pub struct Finding {
 pub struct Rule {
     /// Its reason code, which is also its name.
     pub reason: Reason,
-    /// What it looks for.
+    /// What has to be so.
     pub about: &'static str,
+    /// What it looks at, as it is.
+    pub fact: fn(&Pair<'_>) -> String,
     /// A sentence when it fires.
     pub test: fn(&Pair<'_>) -> Option<String>,
 }
 
 /// What makes a pair unusable: no deadline, no wish, only whether it can serve.
 pub const USABLE: &[Rule] = &[
-    Rule { reason: Reason::Missing, about: "both files are there", test: missing },
-    Rule { reason: Reason::Unreadable, about: "both files can be read", test: unreadable },
-    Rule { reason: Reason::KeyMismatch, about: "key and certificate belong together", test: mismatch },
-    Rule { reason: Reason::Expired, about: "notAfter lies ahead", test: expired },
-    Rule { reason: Reason::NotYetValid, about: "notBefore lies behind", test: not_yet_valid },
-    Rule { reason: Reason::Issuer, about: "the chain leads to a pinned root", test: untrusted },
+    Rule { reason: Reason::Missing, about: "both files are there", fact: files_fact, test: missing },
+    Rule { reason: Reason::Unreadable, about: "both files can be read", fact: files_fact, test: unreadable },
+    Rule {
+        reason: Reason::KeyMismatch,
+        about: "key and certificate belong together",
+        fact: key_fact,
+        test: mismatch,
+    },
+    Rule { reason: Reason::Expired, about: "notAfter lies ahead", fact: validity_fact, test: expired },
+    Rule {
+        reason: Reason::NotYetValid,
+        about: "notBefore lies behind",
+        fact: validity_fact,
+        test: not_yet_valid,
+    },
+    Rule {
+        reason: Reason::Issuer,
+        about: "the chain leads to a pinned root",
+        fact: issuer_fact,
+        test: untrusted,
+    },
 ];
 
 /// What makes a usable pair differ from the manifest.
 pub const FITTING: &[Rule] = &[
-    Rule { reason: Reason::NamesDiffer, about: "CN and SANs are those of the manifest", test: names_differ },
-    Rule { reason: Reason::KeyType, about: "the key is of the wanted type", test: key_type },
-    Rule { reason: Reason::Eku, about: "the extended key usage is the wanted one", test: eku },
+    Rule {
+        reason: Reason::NamesDiffer,
+        about: "CN and SANs are those of the manifest",
+        fact: names_fact,
+        test: names_differ,
+    },
+    Rule { reason: Reason::KeyType, about: "the key is of the wanted type", fact: type_fact, test: key_type },
+    Rule {
+        reason: Reason::Eku,
+        about: "the extended key usage is the wanted one",
+        fact: eku_fact,
+        test: eku,
+    },
 ];
 
 /// What makes a fitting pair due.
-pub const TIMELY: &[Rule] = &[Rule { reason: Reason::Due, about: "the renewal time lies ahead", test: due }];
+pub const TIMELY: &[Rule] =
+    &[Rule { reason: Reason::Due, about: "the renewal time lies ahead", fact: due_fact, test: due }];
 
 /// The chain that decides whether a new certificate is wanted.
 pub const RENEW: &[&[Rule]] = &[USABLE, FITTING, TIMELY];
@@ -122,6 +150,65 @@ pub fn first(chains: &[&[Rule]], pair: &Pair<'_>) -> Option<Finding> {
         .iter()
         .flat_map(|chain| chain.iter())
         .find_map(|rule| (rule.test)(pair).map(|message| Finding { reason: rule.reason, message }))
+}
+
+fn of_leaf(pair: &Pair<'_>, tell: impl Fn(&LeafFacts) -> String) -> String {
+    pair.leaf.map_or_else(|| "there is no certificate to look at".to_owned(), tell)
+}
+
+fn files_fact(pair: &Pair<'_>) -> String {
+    let entry = pair.entry;
+    match (pair.present, pair.unreadable) {
+        (_, Some(why)) => why.to_owned(),
+        (true, None) => format!("{} and {} are there", entry.cert_path, entry.key_path),
+        (false, None) => format!("not both of {} and {} are there", entry.cert_path, entry.key_path),
+    }
+}
+
+fn key_fact(pair: &Pair<'_>) -> String {
+    let belongs = if pair.matches { "belongs" } else { "does not belong" };
+    format!("the key in {} {belongs} to the certificate", pair.entry.key_path)
+}
+
+fn validity_fact(pair: &Pair<'_>) -> String {
+    of_leaf(pair, |leaf| format!("valid from {} until {}", leaf.not_before, leaf.not_after))
+}
+
+fn issuer_fact(pair: &Pair<'_>) -> String {
+    let chain = match pair.trusted {
+        Some(true) => "its chain leads to a pinned root",
+        Some(false) => "its chain leads to no pinned root",
+        None => "no root is pinned to judge it by",
+    };
+    of_leaf(pair, |leaf| format!("issued by {}; {chain}", leaf.issuer))
+}
+
+fn names_fact(pair: &Pair<'_>) -> String {
+    of_leaf(pair, |leaf| {
+        let sans: Vec<String> = leaf.sans.iter().map(ToString::to_string).collect();
+        format!("CN {}, SANs {}", leaf.common_name.as_deref().unwrap_or("absent"), sans.join(", "))
+    })
+}
+
+fn type_fact(pair: &Pair<'_>) -> String {
+    of_leaf(pair, |leaf| {
+        let found = leaf.key_type.map_or("of another kind", |kind| kind.as_str());
+        format!("it is {found}, wanted is {}", pair.entry.key_type)
+    })
+}
+
+fn eku_fact(pair: &Pair<'_>) -> String {
+    of_leaf(pair, |leaf| {
+        let usages =
+            [("serverAuth", leaf.server_auth), ("clientAuth", leaf.client_auth), ("others", leaf.other_eku)];
+        let held: Vec<&str> = usages.into_iter().filter(|(_, held)| *held).map(|(name, _)| name).collect();
+        if held.is_empty() { "none".to_owned() } else { held.join(", ") }
+    })
+}
+
+/// When the pair is renewed, in words.
+pub fn due_fact(pair: &Pair<'_>) -> String {
+    pair.renew_at.map_or_else(|| "there is no renewal time".to_owned(), |at| format!("it is renewed at {at}"))
 }
 
 fn missing(pair: &Pair<'_>) -> Option<String> {
@@ -234,6 +321,20 @@ pub fn live_baseline(live: &LivePair) -> Option<Baseline> {
         FileFact::Missing | FileFact::Unreadable { .. } => None,
     };
     Some(Baseline { cert: facts(&live.cert)?, key: facts(&live.key)? })
+}
+
+/// Owner and mode of the live files and what is asked for, in words.
+pub fn access_fact(seen: &Observation) -> String {
+    let words = |facts: &Baseline| {
+        let file = |(uid, gid, mode): (u32, u32, u16)| format!("{uid}:{gid} {mode:04o}");
+        format!("certificate {}, key {}", file(facts.cert), file(facts.key))
+    };
+    let live = live_baseline(&seen.live)
+        .map_or_else(|| "the files are not both there".to_owned(), |live| words(&live));
+    match &seen.wanted {
+        Some(wanted) => format!("{live}; wanted: {}", words(wanted)),
+        None => format!("{live}; what is wanted cannot be told now"),
+    }
 }
 
 /// Owner or mode of the live files is neither what the manifest asks for nor what a command left behind.

@@ -3,18 +3,20 @@
 //! [`step`] takes a state, an event and the time and returns the next state with the actions that the edges
 //! carry out. At most one piece of work is under way for an entry; whatever happens meanwhile makes it look
 //! again afterwards. Facts come from the executor with every answer, so a decision never rests on what the
-//! daemon believes to have done.
+//! daemon believes to have done. What is decided is the first finding of ordered [`chains`] of named rules.
 
+pub mod chains;
 mod completion;
 mod decide;
 mod memory;
+mod rule;
 mod standing;
 
-pub use decide::{
-    Availability, Context, Decision, FOREIGN_WRITES, ISSUANCES_PER_LIFETIME, Work, decide, renew_at,
-};
+pub use chains::{FOREIGN_WRITES, ISSUANCES_PER_LIFETIME};
+pub use decide::{Availability, Context, Decision, Work, decide, renew_at};
 use decide::{is_as_wanted, obsolete};
 pub use memory::{Failure, Hold, Memory, Order, Reach, Stage};
+pub use rule::Rule;
 pub use standing::{Standing, delivered_by_command, is_own, standing};
 
 use completion::{absorb, absorb_overruled, failed};

@@ -1,0 +1,123 @@
+//! What is the next thing to do when the files need nothing?
+
+use super::Case;
+use crate::backoff::LONGEST;
+use crate::lifecycle::decide::{Decision, Work};
+use crate::lifecycle::memory::{Reach, Stage};
+use crate::lifecycle::rule::Rule;
+use crate::lifecycle::standing::delivered_by_command;
+use crate::manifest::{self, Delivery};
+use crate::reason::{Reason, Trouble};
+use crate::rules::Finding;
+
+/// What is the next thing to do when the files need nothing? The last rule always decides.
+pub const DEPLOY: &[Rule<Decision>] = &[
+    Rule {
+        name: "no-pair",
+        about: "there is no pair of ours to deploy: its renewal is waited for",
+        fact: |case| {
+            let own = case.own.is_some();
+            if own { "there is a pair of ours".into() } else { "there is no pair of ours".into() }
+        },
+        test: |case| case.own.is_none().then_some(Decision::Rest(case.renewal)),
+    },
+    Rule {
+        name: "manifest-error",
+        about: "the manifest has the next stage wrong: it is blocked until the manifest is mended",
+        fact: |case| {
+            let errors: Vec<&str> =
+                case.entry.stage_errors.iter().map(|error| error.message.as_str()).collect();
+            if errors.is_empty() { "every stage can be carried out".into() } else { errors.join("; ") }
+        },
+        test: manifest_error,
+    },
+    Rule {
+        name: "held",
+        about: "the certificate was asked to go no further until the next sync or renewal",
+        fact: |case| match &case.memory.hold {
+            Some(hold) => format!("the certificate {} goes up to {:?}", hold.fingerprint, hold.reach),
+            None => "nothing is held".to_owned(),
+        },
+        test: |case| {
+            let (_, reach, _) = open_stage(case)?;
+            (case.reach() < reach).then_some(Decision::Rest(case.renewal))
+        },
+    },
+    Rule {
+        name: "deploy-spacing",
+        about: "an earlier failure of the next stage is still being waited out",
+        fact: |case| case.failures_in_words(&[Stage::Deliver, Stage::Activate]),
+        test: |case| {
+            let (work, ..) = open_stage(case)?;
+            let until = case.waits_until(&[work.stage()])?;
+            Some(Decision::Rest(Some(case.renewal.map_or(until, |renewal| until.min(renewal)))))
+        },
+    },
+    Rule {
+        name: "deliver",
+        about: "the guest does not have this certificate yet: it is copied there",
+        fact: |case| done_words(case.standing.delivered),
+        test: |case| act(case, Work::Deliver),
+    },
+    Rule {
+        name: "activate",
+        about: "the command has not succeeded for this certificate yet: it is run",
+        fact: |case| done_words(case.standing.activated),
+        test: |case| act(case, Work::Activate),
+    },
+    Rule {
+        name: "rest",
+        about: "nothing is left to do: the renewal is waited for",
+        fact: |case| {
+            case.renewal
+                .map_or_else(|| "there is no renewal time".to_owned(), |at| format!("it is renewed at {at}"))
+        },
+        test: |case| Some(Decision::Rest(case.renewal)),
+    },
+];
+
+/// The next stage, if the manifest has it wrong.
+fn manifest_error(case: &Case<'_>) -> Option<Decision> {
+    let standing = &case.standing;
+    // Copies for the command wait for the command; what is delivered to its own place does not.
+    let for_command = matches!(case.entry.delivery, Some(Delivery::Legacy { .. }));
+    let (stage, wrong) = if standing.delivered == Some(false) && !for_command {
+        (Stage::Deliver, manifest::Stage::Deliver)
+    } else if standing.activated == Some(false) {
+        (Stage::Activate, manifest::Stage::Activate)
+    } else if standing.delivered != Some(false) {
+        (Stage::Verify, manifest::Stage::Verify)
+    } else {
+        return None;
+    };
+    let error = case.entry.stage_error(wrong)?;
+    let trouble = Trouble::new(Reason::ManifestError, error.message.clone());
+    Some(Decision::Stuck(stage, trouble, case.renewal.unwrap_or(case.now.plus(LONGEST))))
+}
+
+/// The next stage that is not done, how far a hold has to reach for it, and why it is to be done.
+fn open_stage(case: &Case<'_>) -> Option<(Work, Reach, Finding)> {
+    let finding = |reason, message: &str| Finding { reason, message: message.to_owned() };
+    if case.standing.delivered == Some(false) && !delivered_by_command(case.entry) {
+        let why = finding(Reason::NotDelivered, "the guest does not have this certificate yet");
+        return Some((Work::Deliver, Reach::Delivered, why));
+    }
+    (case.standing.activated == Some(false)).then(|| {
+        let why = finding(Reason::NotActivated, "the command has not run for this certificate yet");
+        (Work::Activate, Reach::Activated, why)
+    })
+}
+
+/// `work`, if that is the next stage.
+fn act(case: &Case<'_>, work: Work) -> Option<Decision> {
+    let (open, _, why) = open_stage(case)?;
+    (open == work).then_some(Decision::Act(work, why))
+}
+
+fn done_words(done: Option<bool>) -> String {
+    match done {
+        None => "not configured".to_owned(),
+        Some(true) => "done for this certificate".to_owned(),
+        Some(false) => "not done for this certificate".to_owned(),
+    }
+}
