@@ -125,6 +125,10 @@ pub struct Ledger {
     pub delivered: Option<Deed>,
     /// Fingerprint of the certificate for which the command ran successfully last.
     pub activated: Option<Deed>,
+    /// What the guest showed at the `deliver` destinations after the last delivery, or after the last command that
+    /// succeeded: what has not been reverted. In the order of delivery.
+    #[serde(default)]
+    pub settled: Option<Vec<FileFact>>,
     /// Owner and mode that the live files had after the last successful command or installation: what is not
     /// drift.
     pub baseline: Option<Baseline>,

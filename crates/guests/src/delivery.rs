@@ -9,12 +9,14 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use phoenix_core::facts::FileFact;
 use phoenix_core::manifest::{Guest, Mode, Owner};
 use phoenix_core::name::AbsolutePath;
 use phoenix_core::reason::{Reason, Trouble};
 use zeroize::Zeroizing;
 
 use crate::hypervisor::{GuestCommand, Hypervisor};
+use crate::look::facts;
 
 /// Where commands that pick up their files themselves expect the certificate.
 pub const LEGACY_CERT: &str = "/tmp/cert.pem";
@@ -23,7 +25,7 @@ pub const LEGACY_KEY: &str = "/tmp/key.pem";
 /// Where they expect the roots bundle.
 pub const LEGACY_CA: &str = "/tmp/ca.pem";
 
-const SCRIPT: &str = include_str!("deliver.sh");
+const SCRIPT: &str = concat!(include_str!("facts.sh"), include_str!("deliver.sh"));
 /// A delivery is some ten kilobytes; what takes longer hangs.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// What `qm guest exec --pass-stdin` takes.
@@ -55,19 +57,17 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Writes the files inside the guest and reads their hashes back.
+    /// Writes the files inside the guest and reads their hashes back. Gives what lies there now.
     ///
     /// # Errors
     /// The guest is not there, off or locked; something in it refused; what arrived differs.
-    pub fn deliver(&self, hypervisor: &Hypervisor<'_>) -> Result<(), Trouble> {
+    pub fn deliver(&self, hypervisor: &Hypervisor<'_>) -> Result<Vec<FileFact>, Trouble> {
         let (stdin, sums) = self.encode()?;
         let argv = ["/bin/sh", "-c", SCRIPT];
         let command = GuestCommand { argv: &argv, stdin: Some(stdin), timeout: TIMEOUT };
         let said = hypervisor.exec("copying the files", self.guest, command).map_err(reason_of_words)?;
-        let arrived: Vec<&str> =
-            said.stdout.lines().filter_map(|line| line.split_ascii_whitespace().next()).collect();
-        if arrived == sums {
-            return Ok(());
+        if let Some(found) = facts(&said.stdout).filter(|found| are(found, &sums)) {
+            return Ok(found);
         }
         let paths: Vec<&str> = self.files.iter().map(|file| file.path.as_str()).collect();
         let message =
@@ -118,6 +118,13 @@ impl GuestFile {
         let (size, sum, mode, path) = (self.content.len(), self.sum(), self.mode, self.path.as_str());
         Ok(format!("{size} {sum} {mode} {owner} {}\n{path}\n", u8::from(self.exclusive)))
     }
+}
+
+/// The guest shows these files and no others.
+fn are(found: &[FileFact], sums: &[String]) -> bool {
+    let same =
+        |(fact, sum): (&FileFact, &String)| matches!(fact, FileFact::Present { sha256, .. } if sha256 == sum);
+    found.len() == sums.len() && found.iter().zip(sums).all(same)
 }
 
 /// Removes files from a guest; those that are not there are fine.

@@ -15,6 +15,7 @@
 //! | [`excerpt`] | the part of an output that is shown to people |
 //! | [`hypervisor`] | running commands, following up those that outlast `qm` |
 //! | [`delivery`] | files into a guest |
+//! | [`look`] | what lies at places in a guest |
 //! | `survivors` | ending what a command left in its guest when its time was up |
 //! | [`state`] | running, stopped or absent |
 
@@ -23,6 +24,7 @@ pub mod call;
 pub mod delivery;
 pub mod excerpt;
 pub mod hypervisor;
+pub mod look;
 pub mod state;
 mod survivors;
 pub mod verdict;
@@ -30,4 +32,5 @@ pub mod words;
 
 pub use delivery::{Delivery, GuestFile, LEGACY_CA, LEGACY_CERT, LEGACY_KEY};
 pub use hypervisor::{Hypervisor, Programs};
+pub use look::look;
 pub use verdict::understand;

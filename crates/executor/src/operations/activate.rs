@@ -43,6 +43,7 @@ impl Executor {
         // One whose record cannot be written does not make the others run the command again.
         let recorded: Vec<_> = wave.iter().map(record_activation).collect();
         recorded.into_iter().collect::<Result<(), _>>()?;
+        wave.iter().try_for_each(|member| self.settle(member.entry(), &member.store))?;
         let observations =
             wave.iter().map(|member| self.observe(member.entry())).collect::<Result<Vec<_>, _>>()?;
         Ok(Answer::Done { observations })
@@ -52,7 +53,7 @@ impl Executor {
     /// nothing stays behind.
     fn copy_and_run(&self, member: &Member, spec: &CommandSpec) -> Result<(), Trouble> {
         let entry = member.entry();
-        let done = self.copy_into_guest(entry, &member.own).and_then(|()| self.run_command(spec));
+        let done = self.copy_into_guest(entry, &member.own).and_then(|_| self.run_command(spec));
         if let Some(guest) = entry.guest.filter(|_| may_have_arrived(&done)) {
             self.remove_copies(entry, guest);
         }

@@ -1,6 +1,6 @@
 //! `deliver`: the pair into an entry's guest.
 
-use phoenix_core::facts::Deed;
+use phoenix_core::facts::{Deed, FileFact};
 use phoenix_core::manifest::{Delivery, Entry, Guest, Mode, Owner};
 use phoenix_core::name::AbsolutePath;
 use phoenix_core::reason::{Reason, Trouble};
@@ -19,7 +19,7 @@ const PUBLIC: Mode = Mode(0o644);
 const PRIVATE: Mode = Mode(0o600);
 
 /// Where the files of one delivery go.
-struct Destinations<'a> {
+pub(super) struct Destinations<'a> {
     key: Option<AbsolutePath>,
     cert: Option<AbsolutePath>,
     ca: Option<AbsolutePath>,
@@ -38,14 +38,17 @@ impl Executor {
         }
         let store = self.store_of(entry);
         let own = require_own(&store, entry)?;
-        self.copy_into_guest(entry, &own)?;
+        let settled = self.copy_into_guest(entry, &own)?;
         let delivered = deed(entry, &own);
-        store.update_ledger(|ledger| ledger.delivered = delivered)?;
+        store.update_ledger(|ledger| {
+            ledger.delivered = delivered;
+            ledger.settled = Some(settled);
+        })?;
         Ok(Answer::Done { observations: vec![self.observe(entry)?] })
     }
 
-    /// Copies the executor's own copy of the pair into the guest.
-    pub(super) fn copy_into_guest(&self, entry: &Entry, own: &Generation) -> Result<(), Trouble> {
+    /// Copies the executor's own copy of the pair into the guest. Gives what lies there now.
+    pub(super) fn copy_into_guest(&self, entry: &Entry, own: &Generation) -> Result<Vec<FileFact>, Trouble> {
         let (Some(guest), Some(wanted)) = (entry.guest, &entry.delivery) else {
             let message = format!("Nothing is to be copied into a guest for `{}`.", entry.name);
             return Err(Trouble::new(Reason::BadRequest, message));
@@ -53,9 +56,9 @@ impl Executor {
         let files = destinations(wanted)?.files(own)?;
         let paths: Vec<_> = files.iter().map(|file| file.path.to_string()).collect();
         let sent = delivery::Delivery { guest, files };
-        self.reach_guest(guest.kind, |hypervisor| sent.deliver(hypervisor))?;
+        let found = self.reach_guest(guest.kind, |hypervisor| sent.deliver(hypervisor))?;
         tracing::info!(name = %entry.name, %guest, ?paths, serial = %own.leaf().serial, "files delivered");
-        Ok(())
+        Ok(found)
     }
 
     /// Removes what a command left of the copies in `/tmp`. A failure costs a warning only: the next delivery
@@ -80,7 +83,7 @@ pub(super) fn deed(entry: &Entry, own: &Generation) -> Option<Deed> {
     activate::delivery_digest(entry).map(|of| Deed { fingerprint, of, at: clock::now() })
 }
 
-fn destinations(wanted: &Delivery) -> Result<Destinations<'_>, Trouble> {
+pub(super) fn destinations(wanted: &Delivery) -> Result<Destinations<'_>, Trouble> {
     let fixed = |path: &str| {
         path.parse().map(Some).map_err(|error| Trouble::new(Reason::Internal, format!("{error}")))
     };
@@ -107,6 +110,13 @@ fn destinations(wanted: &Delivery) -> Result<Destinations<'_>, Trouble> {
 }
 
 impl Destinations<'_> {
+    /// The places, in the order of [`Destinations::files`].
+    pub(super) fn paths(&self) -> Vec<&AbsolutePath> {
+        let combined = self.key.is_some() && self.key == self.cert;
+        let cert = self.cert.as_ref().filter(|_| !combined);
+        self.key.iter().chain(cert).chain(&self.ca).collect()
+    }
+
     /// The files, key first.
     fn files(&self, own: &Generation) -> Result<Vec<GuestFile>, Trouble> {
         let mut files = Vec::new();

@@ -7,6 +7,7 @@
 //! | [`keep`] | `adopt`, `restore` |
 //! | [`issuers`] | facts of the issuers, `trust` |
 //! | [`deliver`] | `deliver` |
+//! | [`recheck`] | `recheck` |
 //! | [`activate`] | `activate` |
 //! | [`command`] | running programs |
 //! | [`allowed`] | may this program be run |
@@ -19,6 +20,7 @@ mod issue;
 mod issuers;
 mod keep;
 mod observe;
+mod recheck;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -86,12 +88,13 @@ impl Executor {
             | Operation::Restore { entry } => {
                 Ok((LaneKind::Files, vec![pair_key(&self.known(entry)?.entry)]))
             }
-            Operation::Recheck { .. }
-            | Operation::Rollback { .. }
+            Operation::Rollback { .. }
             | Operation::InstallRoots { .. }
             | Operation::RunCheck { .. }
             | Operation::Sign { .. } => Err(unknown()),
-            Operation::Deliver { entry } => self.command_placement(std::slice::from_ref(entry)),
+            Operation::Deliver { entry } | Operation::Recheck { entry } => {
+                self.command_placement(std::slice::from_ref(entry))
+            }
             Operation::Activate { entries } => self.command_placement(entries),
         }
     }
@@ -136,8 +139,8 @@ impl Executor {
             Operation::Deliver { entry } => self.deliver(&self.known(&entry)?.entry),
             Operation::Activate { entries } => self.activate(&entries),
             Operation::Trust { issuer, root } => self.trust(&issuer, &root),
-            Operation::Recheck { .. }
-            | Operation::Rollback { .. }
+            Operation::Recheck { entry } => self.recheck(&self.known(&entry)?.entry),
+            Operation::Rollback { .. }
             | Operation::InstallRoots { .. }
             | Operation::RunCheck { .. }
             | Operation::Sign { .. } => Err(unknown()),

@@ -9,5 +9,6 @@ mod guests;
 mod hostile;
 mod issuing;
 mod process;
+mod recheck;
 mod restart;
 mod rig;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use phoenix_core::facts::FileFact;
 use phoenix_core::manifest::{Guest, GuestKind, Mode, Owner, Principal};
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_guests::{Delivery, GuestFile, Hypervisor, Programs};
@@ -27,7 +28,7 @@ fn file(path: &Path, content: &[u8]) -> GuestFile {
     }
 }
 
-fn deliver(runner: &dyn Runner, files: Vec<GuestFile>) -> Result<(), Trouble> {
+fn deliver(runner: &dyn Runner, files: Vec<GuestFile>) -> Result<Vec<FileFact>, Trouble> {
     let (programs, cancel) = (Programs::default(), Cancel::never());
     Delivery { guest: GUEST, files }.deliver(&Hypervisor::new(runner, &programs, &cancel))
 }
