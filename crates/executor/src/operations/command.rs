@@ -4,16 +4,16 @@ use phoenix_core::manifest::GuestKind;
 use phoenix_core::name::AbsolutePath;
 use phoenix_core::reason::Trouble;
 use phoenix_guests::excerpt::excerpt;
-use phoenix_guests::{Hypervisor, Programs};
+use phoenix_guests::{Hypervisor, Programs, Said};
 use phoenix_sandbox::{Cancel, CommandSpec, Finished, Runner, SandboxError};
 
 use super::{Executor, allowed};
 
 impl Executor {
     /// Runs a command of the manifest to its true end.
-    pub(super) fn run_command(&self, spec: &CommandSpec) -> Result<(), Trouble> {
+    pub(super) fn run_command(&self, spec: &CommandSpec) -> Result<Said, Trouble> {
         allowed::check(spec.program(), &self.settings.executor.commands)?;
-        self.with_hypervisor(|hypervisor| hypervisor.run(spec).map(|_| ()))
+        self.with_hypervisor(|hypervisor| hypervisor.run(spec))
     }
 
     /// Lets `work` reach into a guest of this kind.

@@ -6,6 +6,9 @@
 //! | [`issue`] | `prepare`, `token`, `install` |
 //! | [`keep`] | `adopt`, `restore` |
 //! | [`issuers`] | facts of the issuers, `trust` |
+//! | [`rollback`] | `rollback` |
+//! | [`sign`] | `sign` |
+//! | [`check`] | `run_check` |
 //! | [`deliver`] | `deliver` |
 //! | [`recheck`] | `recheck` |
 //! | [`activate`] | `activate` |
@@ -14,6 +17,7 @@
 
 mod activate;
 mod allowed;
+mod check;
 mod command;
 mod deliver;
 mod issue;
@@ -21,6 +25,8 @@ mod issuers;
 mod keep;
 mod observe;
 mod recheck;
+mod rollback;
+mod sign;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -85,13 +91,17 @@ impl Executor {
             | Operation::Prepare { entry }
             | Operation::Install { entry, .. }
             | Operation::Adopt { entry }
-            | Operation::Restore { entry } => {
+            | Operation::Restore { entry }
+            | Operation::Rollback { entry, .. }
+            | Operation::Sign { entry, .. } => {
                 Ok((LaneKind::Files, vec![pair_key(&self.known(entry)?.entry)]))
             }
-            Operation::Rollback { .. }
-            | Operation::InstallRoots { .. }
-            | Operation::RunCheck { .. }
-            | Operation::Sign { .. } => Err(unknown()),
+            Operation::InstallRoots { .. } => Err(unknown()),
+            Operation::RunCheck { entry, check } => {
+                let entry = &self.known(entry)?.entry;
+                let target = check::target(entry, *check).map(Key::Target);
+                Ok((LaneKind::Commands, [pair_key(entry)].into_iter().chain(target).collect()))
+            }
             Operation::Deliver { entry } | Operation::Recheck { entry } => {
                 self.command_placement(std::slice::from_ref(entry))
             }
@@ -140,10 +150,12 @@ impl Executor {
             Operation::Activate { entries } => self.activate(&entries),
             Operation::Trust { issuer, root } => self.trust(&issuer, &root),
             Operation::Recheck { entry } => self.recheck(&self.known(&entry)?.entry),
-            Operation::Rollback { .. }
-            | Operation::InstallRoots { .. }
-            | Operation::RunCheck { .. }
-            | Operation::Sign { .. } => Err(unknown()),
+            Operation::Rollback { entry, to } => self.rollback(&self.known(&entry)?.entry, to),
+            Operation::RunCheck { entry, check } => self.run_check(&self.known(&entry)?.entry, check),
+            Operation::Sign { entry, fingerprint, scheme, message } => {
+                self.sign(&self.known(&entry)?.entry, &fingerprint, scheme, &message)
+            }
+            Operation::InstallRoots { .. } => Err(unknown()),
         }
     }
 
