@@ -204,7 +204,8 @@ mod tests {
         drop(theirs);
         let (up, _ups) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        let (_executor, connection) = Executor::start(Access::Kept(Keeper(ours)), up, stop.clone());
+        let (_executor, connection) =
+            Executor::start(Access::Kept(Keeper(ours)), up, mpsc::channel(1).0, stop.clone());
         connection.await;
         assert!(stop.is_cancelled());
     }

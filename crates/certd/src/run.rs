@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use phoenix_core::name::CertName;
 use phoenix_core::settings::{Schedule, Settings};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::engine::{Engine, Message};
-use crate::executor::{Access, Executor, Launcher};
+use crate::executor::{Access, Executor, Launcher, Ran};
 use crate::journal::Journal;
 use crate::keeper::Keeper;
 use crate::options::{Command, Options};
@@ -110,8 +111,10 @@ async fn serve(settings: Settings, sweep: Schedule, access: Access, journal: Jou
     let listener = control::listen(settings.control_socket.as_path()).await?;
     let (messages, inbox) = mpsc::channel(INBOX);
     let (up, mut ups) = mpsc::channel(1);
-    let (executor, connection) = Executor::start(access, up, stop.clone());
+    let (audit, trails) = mpsc::channel(INBOX);
+    let (executor, connection) = Executor::start(access, up, audit, stop.clone());
     tasks.spawn(connection);
+    tasks.spawn(tell_of_commands(trails));
     let told = messages.clone();
     tasks.spawn(async move {
         while ups.recv().await.is_some() {
@@ -135,6 +138,23 @@ async fn serve(settings: Settings, sweep: Schedule, access: Access, journal: Jou
     tasks.wait().await;
     let _ = std::fs::remove_file(socket.as_path());
     outcome
+}
+
+/// Says in the log which programs were run for which entries.
+async fn tell_of_commands(mut trails: mpsc::Receiver<Ran>) {
+    while let Some(Ran { entries, runs }) = trails.recv().await {
+        let names: Vec<_> = entries.iter().map(CertName::as_str).collect();
+        for run in runs {
+            let program = run.argv.first().map_or("", String::as_str);
+            info!(
+                entries = names.join(" "),
+                program,
+                ended = run.ended,
+                milliseconds = run.milliseconds,
+                "command run"
+            );
+        }
+    }
 }
 
 /// Waits for a signal that ends the daemon. `SIGHUP` makes it look at the manifest.

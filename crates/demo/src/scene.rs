@@ -74,6 +74,7 @@ impl Scene {
             "manifest = {manifest:?}\nstate_dir = {state:?}\ncontrol_socket = {socket:?}\n\n\
              [executor]\nsocket = {executor:?}\nstate_dir = {executor_state:?}\n\
              target_roots = [{data:?}]\ncommands = [{shell:?}]\n\n\
+             [[executor.program]]\npath = {shell:?}\nwrites = [{commands:?}]\n\n\
              [[issuer]]\nname = \"demo\"\ntype = \"step-ca\"\nurl = {url:?}\nroot = {root:?}\n\
              provisioner = {PROVISIONER:?}\npassword_file = {password:?}\n\n\
              [renewal]\npoll = \"5s\"\n",
@@ -84,6 +85,7 @@ impl Scene {
             executor_state = show(&self.path("executor")),
             data = show(&data),
             shell = show(&shell),
+            commands = show(&self.path("commands")),
             url = self.ca.url(),
             root = show(&self.path("root.pem")),
             password = show(&self.path("password.txt")),

@@ -16,6 +16,18 @@ pub fn excerpt(output: &str) -> String {
     if excess == 0 { last } else { format!("…{}", last.chars().skip(excess).collect::<String>()) }
 }
 
+/// The last `limit` characters of a text, lines as they are, without other control characters and without key
+/// material.
+pub fn kept(text: &str, limit: usize) -> String {
+    let clean: String = without_pem(text)
+        .chars()
+        .filter(|character| matches!(character, '\n' | '\t') || !character.is_control())
+        .collect();
+    let excess = clean.trim_end().chars().count().saturating_sub(limit);
+    let last: String = clean.trim_end().chars().skip(excess).collect();
+    if excess == 0 { last } else { format!("…{last}") }
+}
+
 /// The text with every PEM block replaced. A block whose beginning or end is missing is taken to begin with the
 /// text, or to end with it.
 fn without_pem(text: &str) -> String {
@@ -57,6 +69,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_has_its_lines_and_neither_keys_nor_other_control_characters() {
+        assert_eq!(kept("one\r\n\ttwo\x1b[31m\n\n", 100), "one\n\ttwo[31m");
+        assert_eq!(kept("öäü", 2), "…äü");
+        assert_eq!(kept("a -----BEGIN K-----\nSECRET\n-----END K-----\nb", 100), "a [PEM block left out]\nb");
+    }
+
+    #[test]
     fn key_material_is_left_out_whole_or_torn() {
         let block = "-----BEGIN PRIVATE KEY-----\nSECRET\n-----END PRIVATE KEY-----";
         let cases = [
@@ -80,6 +99,7 @@ mod tests {
             let block = "-----BEGIN K-----\nSECRET\n-----END K-----";
             let text = format!("{before}{block}{after}{}", if twice { block } else { "" });
             prop_assert!(!excerpt(&text).contains("SECRET"));
+            prop_assert!(!kept(&text, 100).contains("SECRET"));
         }
     }
 }

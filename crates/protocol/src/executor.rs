@@ -292,6 +292,25 @@ pub struct Snapshot {
     /// Entries with errors, for which nothing is done: on the first page, as far as they fit.
     #[serde(default)]
     pub invalid: Vec<InvalidEntry>,
+    /// Programs that commands may name, in the order of the configuration.
+    #[serde(default)]
+    pub programs: Vec<ProgramFacts>,
+}
+
+/// How a program that commands may name is confined on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramFacts {
+    /// Its path.
+    pub path: String,
+    /// Name of its profile: `strict`, `guest` or `plain`.
+    pub profile: String,
+    /// Stable names of the measures that are in force, as seen when a harmless program was run under the profile.
+    pub in_force: Vec<String>,
+    /// Measures of the profile that this machine, or the executor's user, does not allow, each with the reason.
+    pub missing: Vec<String>,
+    /// Why the program is not run at all: it is missing, or others can write it.
+    #[serde(default)]
+    pub refused: Option<String>,
 }
 
 /// An entry in force.

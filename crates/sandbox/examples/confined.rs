@@ -84,7 +84,11 @@ fn options() -> Option<Options> {
 fn profile(options: &Options) -> Profile {
     let hidden = options.hide.iter().map(Into::into).collect();
     match options.profile.as_str() {
-        "guest" => Profile::Guest(Guest { hidden, writes: options.write.iter().map(Into::into).collect() }),
+        "guest" => Profile::Guest(Guest {
+            hidden,
+            writes: options.write.iter().map(Into::into).collect(),
+            ..Guest::default()
+        }),
         "strict" => {
             let reads = options.read.iter().map(Into::into).collect();
             let writes = options.write.iter().map(Into::into).collect();

@@ -26,6 +26,8 @@ pub enum Profile {
 pub struct Guest {
     /// Directories and files with secrets, which are replaced by empty ones.
     pub hidden: Vec<PathBuf>,
+    /// Files and directories that stay visible in the former, read-only.
+    pub reads: Vec<PathBuf>,
     /// Directories and files that it may write, beyond those that `pct` and `qm` are known to need.
     pub writes: Vec<PathBuf>,
 }
@@ -159,7 +161,7 @@ impl Profile {
     pub(crate) fn defect(&self) -> Option<String> {
         let named = match self {
             Self::Strict(strict) => vec![&strict.reads, &strict.writes, &strict.sockets],
-            Self::Guest(guest) => vec![&guest.writes],
+            Self::Guest(guest) => vec![&guest.reads, &guest.writes],
             Self::Plain => vec![],
         };
         let unsound = |path: &&PathBuf| !path.is_absolute() || path.components().any(is_upwards);
@@ -200,7 +202,7 @@ mod tests {
             Profile::Strict(Strict::default().read("etc")),
             Profile::Strict(Strict::default().write("/a/../b")),
             Profile::Strict(Strict::default().hide("/")),
-            Profile::Guest(Guest { hidden: vec!["".into()], writes: vec![] }),
+            Profile::Guest(Guest { hidden: vec!["".into()], ..Guest::default() }),
         ];
         for profile in refused {
             assert!(profile.defect().is_some(), "{profile:?}");

@@ -138,7 +138,6 @@ mod tests {
             sums: parts.sums(),
             wanted: access.clone(),
             baseline: access,
-            instead_of: None,
         }
     }
 

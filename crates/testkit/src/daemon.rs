@@ -46,7 +46,7 @@ impl<'a> Setup<'a> {
         self
     }
 
-    /// With these programs on the allow-list.
+    /// With these programs on the allow-list. Each may write beside itself, and reach the stand-ins of guests.
     pub fn programs(mut self, programs: impl IntoIterator<Item = PathBuf>) -> Self {
         self.programs.extend(programs);
         self
@@ -92,6 +92,12 @@ impl<'a> Setup<'a> {
         writeln!(text, "\n[executor]\nsocket = {:?}", at("run/executor/executor.sock"))?;
         writeln!(text, "state_dir = {:?}", at("state/executor"))?;
         writeln!(text, "target_roots = [{}]\ncommands = [{}]", list(&self.roots), list(&self.programs))?;
+        for program in &self.programs {
+            let beside = program.parent().map(Path::to_path_buf);
+            let writes: Vec<_> = beside.into_iter().chain([self.scratch.join("guests")]).collect();
+            let (program, writes) = (quoted(program), list(&writes));
+            writeln!(text, "\n[[executor.program]]\npath = {program}\nwrites = [{writes}]")?;
+        }
         for issuer in &self.issuers {
             writeln!(text, "\n[[issuer]]\n{issuer}")?;
         }

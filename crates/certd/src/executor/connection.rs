@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use phoenix_core::name::CertName;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_protocol::executor::{Answer, Operation, Request, Response};
 use phoenix_protocol::frame::{self, MAX_REQUEST, MAX_RESPONSE};
@@ -12,10 +13,16 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tracing::warn;
 
-use super::gone;
+use super::{Ran, gone};
 
-type Waiting = HashMap<u64, oneshot::Sender<Result<Answer, Trouble>>>;
+/// What waits for an answer.
+struct Waiting {
+    reply: oneshot::Sender<Result<Answer, Trouble>>,
+    /// Entries that the request is about.
+    entries: Vec<CertName>,
+}
 
 /// How long a request waits for a connection that is being made.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,25 +33,33 @@ const QUEUE: usize = 64;
 pub(super) struct Pending {
     inner: Mutex<Inner>,
     ready: watch::Sender<bool>,
+    audit: mpsc::Sender<Ran>,
 }
 
 #[derive(Default)]
 struct Inner {
     next_id: u64,
-    waiting: Waiting,
+    waiting: HashMap<u64, Waiting>,
     writer: Option<mpsc::Sender<Vec<u8>>>,
 }
 
-impl Default for Pending {
-    fn default() -> Self {
-        Self { inner: Mutex::default(), ready: watch::Sender::new(false) }
-    }
-}
-
 impl Pending {
+    /// Without a connection yet. `audit` is told about every program that was run.
+    pub(super) fn new(audit: mpsc::Sender<Ran>) -> Self {
+        Self { inner: Mutex::default(), ready: watch::Sender::new(false), audit }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         // A panic elsewhere leaves the map consistent: every change to it is a single call.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands an audit trail on. It is not waited for: whoever takes it may be waiting for an answer itself, and the
+    /// executor's own log has every run too.
+    fn tell(&self, ran: Ran) {
+        if let Err(mpsc::error::TrySendError::Full(ran)) = self.audit.try_send(ran) {
+            warn!(entries = ?ran.entries, runs = ran.runs.len(), "too busy to take note of commands that were run");
+        }
     }
 
     /// Asks once a connection is ready.
@@ -65,12 +80,13 @@ impl Pending {
         let (frame, writer) = {
             let mut inner = self.lock();
             inner.next_id += 1;
+            let entries = entries_of(&operation);
             let request = Request { id: inner.next_id, operation };
             let frame = frame::encode(&request, MAX_REQUEST).map_err(|error| {
                 Trouble::new(Reason::BadRequest, format!("cannot ask the executor: {error}"))
             })?;
             let Some(writer) = inner.writer.clone() else { return Err(gone("there is no connection")) };
-            inner.waiting.insert(request.id, reply);
+            inner.waiting.insert(request.id, Waiting { reply, entries });
             (frame, writer)
         };
         if writer.send(frame).await.is_err() {
@@ -108,9 +124,29 @@ impl Pending {
     /// Every open request gets `trouble`.
     pub(super) fn refuse(&self, trouble: &Trouble) {
         let waiting = std::mem::take(&mut self.lock().waiting);
-        for reply in waiting.into_values() {
-            let _ = reply.send(Err(trouble.clone()));
+        for waiting in waiting.into_values() {
+            let _ = waiting.reply.send(Err(trouble.clone()));
         }
+    }
+}
+
+/// The entries that an operation is about.
+fn entries_of(operation: &Operation) -> Vec<CertName> {
+    match operation {
+        Operation::Activate { entries } => entries.iter().map(|entry| entry.name.clone()).collect(),
+        Operation::Observe { entry }
+        | Operation::Prepare { entry }
+        | Operation::Token { entry, .. }
+        | Operation::Install { entry, .. }
+        | Operation::Adopt { entry }
+        | Operation::Restore { entry }
+        | Operation::Deliver { entry }
+        | Operation::Recheck { entry }
+        | Operation::Rollback { entry, .. }
+        | Operation::InstallRoots { entry }
+        | Operation::RunCheck { entry, .. }
+        | Operation::Sign { entry, .. } => vec![entry.name.clone()],
+        Operation::Hello { .. } | Operation::Snapshot { .. } | Operation::Trust { .. } => Vec::new(),
     }
 }
 
@@ -140,8 +176,12 @@ async fn receive(mut from: OwnedReadHalf, pending: &Pending) -> String {
     loop {
         match read_frame(&mut from).await {
             Ok(response) => {
-                let reply = pending.lock().waiting.remove(&response.id);
-                if let Some(reply) = reply {
+                let waiting = pending.lock().waiting.remove(&response.id);
+                if let Some(Waiting { reply, entries }) = waiting {
+                    if !response.runs.is_empty() {
+                        // Before the answer: what follows from it is told after what led to it.
+                        pending.tell(Ran { entries, runs: response.runs });
+                    }
                     let _ = reply.send(response.result);
                 }
             }
@@ -173,16 +213,22 @@ async fn transmit(mut to: OwnedWriteHalf, mut frames: mpsc::Receiver<Vec<u8>>) -
 
 #[cfg(test)]
 mod tests {
+    use phoenix_protocol::executor::{EntryRef, Run};
+
     use super::*;
 
-    async fn answer_one(stream: &mut UnixStream, answer: Answer) {
+    async fn answer_one(stream: &mut UnixStream, answer: Answer, runs: Vec<Run>) {
         let mut prefix = [0; 4];
         stream.read_exact(&mut prefix).await.unwrap();
         let mut body = vec![0; u32::from_be_bytes(prefix) as usize];
         stream.read_exact(&mut body).await.unwrap();
         let request: Request = frame::decode(&body).unwrap();
-        let response = Response { id: request.id, result: Ok(answer), runs: Vec::new() };
+        let response = Response { id: request.id, result: Ok(answer), runs };
         stream.write_all(&frame::encode(&response, MAX_RESPONSE).unwrap()).await.unwrap();
+    }
+
+    fn pending() -> Pending {
+        Pending::new(mpsc::channel(1).0)
     }
 
     fn hello() -> Answer {
@@ -192,18 +238,47 @@ mod tests {
     #[tokio::test]
     async fn an_answer_finds_its_request() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let pending = Arc::new(Pending::default());
+        let pending = Arc::new(pending());
         let _running = pending.open(ours);
         pending.ready();
-        let (asked, ()) =
-            tokio::join!(pending.ask(Operation::Hello { version: 1 }), answer_one(&mut theirs, hello()));
+        let (asked, ()) = tokio::join!(
+            pending.ask(Operation::Hello { version: 1 }),
+            answer_one(&mut theirs, hello(), Vec::new())
+        );
         assert_eq!(asked, Ok(hello()));
+    }
+
+    #[tokio::test]
+    async fn programs_that_were_run_are_told_with_the_entries_they_were_run_for() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (audit, mut told) = mpsc::channel(1);
+        let pending = Arc::new(Pending::new(audit));
+        let _running = pending.open(ours);
+        pending.ready();
+        let entry = |name: &str| EntryRef { name: name.parse().unwrap(), digest: String::new() };
+        let run: Run = serde_json::from_str(
+            r#"{"at": "2026-11-21T20:00:00Z", "argv": ["/bin/true"], "profile": "strict", "milliseconds": 1,
+                "ended": "exit code 0", "exit_code": 0, "survivors_killed": 0, "stdout": "", "stderr": ""}"#,
+        )
+        .unwrap();
+        let asked = Operation::Activate { entries: vec![entry("a"), entry("b")] };
+        let answer = Answer::Done { observations: Vec::new() };
+        // The second one finds nobody who takes it, and is answered all the same.
+        for _ in 0..2 {
+            let answering = answer_one(&mut theirs, answer.clone(), vec![run.clone()]);
+            let (asked, ()) = tokio::join!(pending.ask(asked.clone()), answering);
+            assert_eq!(asked, Ok(answer.clone()));
+        }
+        let ran = told.recv().await.unwrap();
+        assert_eq!(ran.entries.iter().map(CertName::as_str).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(ran.runs, [run]);
+        assert!(told.try_recv().is_err());
     }
 
     #[tokio::test]
     async fn the_end_of_the_connection_ends_open_requests() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let pending = Arc::new(Pending::default());
+        let pending = Arc::new(pending());
         let mut running = pending.open(ours);
         pending.ready();
         let ends = async {
@@ -217,7 +292,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_connection_a_request_fails_in_the_end() {
-        let pending = Pending::default();
+        let pending = pending();
         let asked = pending.ask(Operation::Hello { version: 1 }).await;
         assert_eq!(asked.unwrap_err().reason, Reason::ExecutorGone);
     }

@@ -10,8 +10,9 @@ mod spawn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use phoenix_core::name::CertName;
 use phoenix_core::reason::{Reason, Trouble};
-use phoenix_protocol::executor::{Answer, Operation, VERSION};
+use phoenix_protocol::executor::{Answer, Operation, Run, VERSION};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long the executor may take to greet. It recovers torn pairs first, and a mount may hang meanwhile.
 const GREETING: Duration = Duration::from_secs(60);
 
+/// Programs that the executor ran for one request: the audit trail, as it arrives.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// Entries that the request was about.
+    pub(crate) entries: Vec<CertName>,
+    /// What was run, in order.
+    pub(crate) runs: Vec<Run>,
+}
+
 /// A handle to the executor.
 #[derive(Clone)]
 pub(crate) struct Executor {
@@ -54,13 +64,14 @@ pub(crate) struct Executor {
 
 impl Executor {
     /// A handle, and what keeps the connection while it is polled. `up` gets a message whenever a connection
-    /// has been made.
+    /// has been made, `audit` one for every request for which programs were run.
     pub(crate) fn start(
         access: Access,
         up: mpsc::Sender<()>,
+        audit: mpsc::Sender<Ran>,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let pending = Arc::new(Pending::default());
+        let pending = Arc::new(Pending::new(audit));
         let connection = keep(access, pending.clone(), up, stop);
         (Self { pending }, connection)
     }

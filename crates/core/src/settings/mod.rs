@@ -11,6 +11,7 @@ use crate::name::{AbsolutePath, IssuerName};
 mod cron;
 mod duration;
 mod issuer;
+mod program;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,78 @@ pub struct ExecutorSettings {
     pub target_roots: Vec<AbsolutePath>,
     /// Programs that commands may name.
     pub commands: Vec<AbsolutePath>,
+    /// How far each of them is confined, in the same order.
+    pub programs: Vec<ProgramSettings>,
+}
+
+impl ExecutorSettings {
+    /// How a program is confined; none for one that is not among `commands`.
+    pub fn program(&self, path: &str) -> Option<&ProgramSettings> {
+        self.programs.iter().find(|program| program.path.as_str() == path)
+    }
+}
+
+/// `[[executor.program]]`, or what holds without one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramSettings {
+    /// The program, one of `commands`.
+    pub path: AbsolutePath,
+    /// How far it is confined.
+    pub confined: Confined,
+}
+
+/// The profile under which a program runs, and what is opened for it beyond the profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Confined {
+    /// For programs that enter guests, such as `pct` and `qm`.
+    Guest {
+        /// Further files and directories that it sees.
+        reads: Vec<AbsolutePath>,
+        /// Further files and directories that it may write.
+        writes: Vec<AbsolutePath>,
+    },
+    /// As root, with nothing but the measures that every command gets.
+    Plain,
+    /// Nothing is open but the system's programs and the files of the entry that the command runs for.
+    Strict(Opened),
+}
+
+/// What is opened for a strictly confined program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// Files and directories that it may read.
+    pub reads: Vec<AbsolutePath>,
+    /// Files and directories that it may also write.
+    pub writes: Vec<AbsolutePath>,
+    /// Unix sockets that it may connect to.
+    pub sockets: Vec<AbsolutePath>,
+    /// It has the host's network.
+    pub network: bool,
+    /// It may send signals to other processes.
+    pub signals: bool,
+    /// Bound of its memory in MiB, if not the usual one.
+    pub memory: Option<u32>,
+}
+
+impl Confined {
+    /// The profile's name: `guest`, `plain` or `strict`.
+    pub const fn profile(&self) -> &'static str {
+        match self {
+            Self::Guest { .. } => "guest",
+            Self::Plain => "plain",
+            Self::Strict(_) => "strict",
+        }
+    }
+
+    /// Every path that is opened by name.
+    pub fn opened_paths(&self) -> impl Iterator<Item = &AbsolutePath> {
+        let lists: [&[AbsolutePath]; 3] = match self {
+            Self::Guest { reads, writes } => [reads, writes, &[]],
+            Self::Plain => [&[], &[], &[]],
+            Self::Strict(opened) => [&opened.reads, &opened.writes, &opened.sockets],
+        };
+        lists.into_iter().flatten()
+    }
 }
 
 /// `[[issuer]]`

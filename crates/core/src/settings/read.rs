@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{ExecutorSettings, RenewalSettings, Schedule, Settings, issuer, parse_duration};
+use super::{ExecutorSettings, RenewalSettings, Schedule, Settings, issuer, parse_duration, program};
 use crate::diagnostic::Severity;
 use crate::diagnostic::fields::{Fields, list, number, parsed, table, text};
 use crate::diagnostic::report::{Problem, Reading, Report, Reported};
@@ -14,7 +14,7 @@ use crate::name::{AbsolutePath, BadPath};
 pub(super) const TOP: &[&str] =
     &["manifest", "state_dir", "control_socket", "executor", "issuer", "renewal", "metrics"];
 /// Keys of `[executor]`.
-pub(super) const EXECUTOR: &[&str] = &["socket", "state_dir", "target_roots", "commands"];
+pub(super) const EXECUTOR: &[&str] = &["socket", "state_dir", "target_roots", "commands", "program"];
 /// Keys of `[renewal]`.
 pub(super) const RENEWAL: &[&str] = &["concurrency", "sweep", "poll"];
 /// Keys of `[metrics]`.
@@ -90,7 +90,17 @@ fn executor_of(part: &Part<'_>, report: &mut Report) -> Result<ExecutorSettings,
     );
     let commands = fields.optional("commands", list(parsed(program_path)));
     let commands = commands.map(|given| given.unwrap_or_else(|| known(COMMANDS)));
-    Ok(ExecutorSettings { socket: socket?, state_dir: state_dir?, target_roots: roots?, commands: commands? })
+    let commands = commands?;
+    let programs = program::programs(&mut fields, &commands);
+    let settings = ExecutorSettings {
+        socket: socket?,
+        state_dir: state_dir?,
+        target_roots: roots?,
+        commands,
+        programs: programs?,
+    };
+    program::check_openings(&mut fields, &settings);
+    Ok(settings)
 }
 
 fn renewal_of(part: &Part<'_>, report: &mut Report) -> Result<RenewalSettings, Reported> {
@@ -164,7 +174,7 @@ fn known<const N: usize>(paths: [&str; N]) -> Vec<AbsolutePath> {
 }
 
 /// A directory may be written with a slash at its end.
-fn directory_path(text: &str) -> Result<AbsolutePath, String> {
+pub(super) fn directory_path(text: &str) -> Result<AbsolutePath, String> {
     match text.trim_end_matches('/') {
         "" if text.starts_with('/') => {
             Err("`/` is the whole machine: name the directories below it".to_owned())

@@ -12,7 +12,23 @@ control_socket = "/run/phoenix-certd/control.sock"
 socket       = "/run/phoenix-executor/executor.sock"
 state_dir    = "/var/lib/phoenix-executor"
 target_roots = ["/mnt/pve/quickOS", "/srv/tls/"]
-commands     = ["/usr/sbin/pct", "/usr/sbin/qm"]
+commands     = ["/usr/sbin/pct", "/usr/sbin/qm", "/usr/sbin/nginx", "/usr/bin/systemctl", "/opt/free"]
+
+[[executor.program]]
+path    = "/usr/sbin/nginx"
+reads   = ["/etc/nginx/"]
+writes  = ["/var/log/nginx", "/run/nginx.pid"]
+network = true
+signals = true
+memory  = 512
+
+[[executor.program]]
+path    = "/opt/free"
+profile = "plain"
+
+[[executor.program]]
+path   = "/usr/sbin/qm"
+writes = ["/var/spool/qm"]
 
 [[issuer]]
 name          = "phoenix"
@@ -98,6 +114,34 @@ fn every_key_is_taken_over() {
 }
 
 #[test]
+fn a_program_is_confined_as_its_table_says_and_else_by_its_name() {
+    let settings = Settings::parse(FULL, "certd.toml").unwrap();
+    let of = |program: &str| settings.executor.program(program).unwrap().confined.clone();
+    let paths = |texts: &[&str]| texts.iter().map(|text| path(text)).collect::<Vec<_>>();
+    let nginx = Opened {
+        reads: paths(&["/etc/nginx"]),
+        writes: paths(&["/var/log/nginx", "/run/nginx.pid"]),
+        sockets: vec![],
+        network: true,
+        signals: true,
+        memory: Some(512),
+    };
+    let systemctl = Opened {
+        reads: paths(&["/run/systemd/system"]),
+        sockets: paths(&["/run/systemd/private", "/run/dbus/system_bus_socket"]),
+        ..Opened::default()
+    };
+    assert_eq!(of("/usr/sbin/nginx"), Confined::Strict(nginx));
+    assert_eq!(of("/usr/bin/systemctl"), Confined::Strict(systemctl));
+    assert_eq!(of("/opt/free"), Confined::Plain);
+    assert_eq!(of("/usr/sbin/pct"), Confined::Guest { reads: vec![], writes: vec![] });
+    assert_eq!(of("/usr/sbin/qm"), Confined::Guest { reads: vec![], writes: paths(&["/var/spool/qm"]) });
+    assert_eq!(settings.executor.program("/bin/sh"), None);
+    let order: Vec<_> = settings.executor.programs.iter().map(|program| program.path.clone()).collect();
+    assert_eq!(order, settings.executor.commands);
+}
+
+#[test]
 fn what_is_left_out_has_a_default() {
     let settings = Settings::parse(LEAST, "certd.toml").unwrap();
     assert_eq!(settings.control_socket, path("/run/phoenix-certd/control.sock"));
@@ -135,6 +179,50 @@ fn every_mistake_is_explained_at_its_place() {
         ("target_roots", "target_roots = [\"/mnt\", \"srv\"]", "executor.target_roots[1]", "not absolute"),
         ("commands", "commands = [\"pct\"]", "executor.commands[0]", "PATH is never searched"),
         ("commands", "command = [\"/usr/sbin/pct\"]", "executor.command", "did you mean `commands`?"),
+        ("path    = \"/usr/sbin/nginx\"", "", "executor.program[0].path", "missing"),
+        (
+            "path    = \"/usr/sbin/nginx\"",
+            "path = \"/bin/sh\"",
+            "executor.program[0].path",
+            "not among `commands`",
+        ),
+        (
+            "path    = \"/opt/free\"",
+            "path = \"/usr/sbin/nginx\"",
+            "executor.program[1].path",
+            "earlier table",
+        ),
+        ("profile = ", "profile = \"plan\"", "executor.program[1].profile", "did you mean `plain`?"),
+        (
+            "profile = ",
+            "profile = \"plain\"\nreads = [\"/etc\"]",
+            "executor.program[1].reads",
+            "changes nothing",
+        ),
+        (
+            "profile = ",
+            "profile = \"guest\"\nnetwork = true",
+            "executor.program[1].network",
+            "changes nothing",
+        ),
+        ("profile = ", "profil = \"plain\"", "executor.program[1].profil", "did you mean `profile`?"),
+        ("reads   = ", "reads = [\"etc\"]", "executor.program[0].reads[0]", "not absolute"),
+        ("reads   = ", "reads = [\"/\"]", "executor.program[0].reads[0]", "whole machine"),
+        (
+            "reads   = ",
+            "reads = [\"/var/lib/phoenix-executor/entries\"]",
+            "executor.program",
+            "belongs to the executor",
+        ),
+        (
+            "reads   = ",
+            "sockets = [\"/run/phoenix-executor/executor.sock\"]",
+            "executor.program",
+            "belongs to",
+        ),
+        ("network = ", "network = \"host\"", "executor.program[0].network", "true or false"),
+        ("memory  = ", "memory = 1", "executor.program[0].memory", "64 to"),
+        ("commands ", "commands = []", "executor.program[0].path", "not among"),
         ("name          = ", "name = \"Phoenix\"", "issuer[0].name", "is not a name"),
         ("name          = ", "name = \"acme\"", "issuer[1].name", "earlier issuer"),
         ("name          = ", "", "issuer[0].name", "missing"),

@@ -30,7 +30,7 @@ pub(super) fn page(
         entries.push(shown);
     }
     let invalid = if offset == 0 { fitting(in_force.invalid(), &mut room) } else { Vec::new() };
-    Snapshot { manifest, issuers, total: in_force.len(), entries, invalid }
+    Snapshot { manifest, issuers, total: in_force.len(), entries, invalid, programs: Vec::new() }
 }
 
 /// As many invalid entries as there is room for. What is wrong with the rest stands in the diagnostics too.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use phoenix_core::facts::{Deed, LeafFacts};
+use phoenix_core::facts::Deed;
 use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, RetryClass, Trouble};
 use phoenix_guests::call::Call;
@@ -13,7 +13,7 @@ use phoenix_sandbox::CommandSpec;
 use phoenix_store::{EntryStore, Generation, LiveFile};
 
 use super::observe::require_own;
-use super::{Executor, deliver};
+use super::{Executor, Trail, deliver};
 use crate::authority::{Known, digest_of};
 use crate::clock;
 
@@ -32,18 +32,18 @@ impl Member {
 
 impl Executor {
     /// Runs the command that these entries share, once, and records for each that it was done.
-    pub(super) fn activate(&self, wanted: &[EntryRef]) -> Result<Answer, Trouble> {
+    pub(super) fn activate(&self, wanted: &[EntryRef], trail: &Trail) -> Result<Answer, Trouble> {
         let wave = wanted.iter().map(|one| self.member(one)).collect::<Result<Vec<_>, _>>()?;
         let mut spec = CommandSpec::new(common_command(&wave)?).timeout(time_limit(&wave));
         spec.env = environment(&wave);
         match &wave[..] {
-            [member] if deliver::is_legacy(member.entry()) => self.copy_and_run(member, &spec)?,
-            _ => self.run_command(&spec).map(drop)?,
+            [member] if deliver::is_legacy(member.entry()) => self.copy_and_run(member, &spec, trail)?,
+            _ => self.run_command(&spec, &wave.iter().map(Member::entry).collect::<Vec<_>>(), trail)?,
         }
         // One whose record cannot be written does not make the others run the command again.
         let recorded: Vec<_> = wave.iter().map(record_activation).collect();
         recorded.into_iter().collect::<Result<(), _>>()?;
-        wave.iter().try_for_each(|member| self.settle(member.entry(), &member.store))?;
+        wave.iter().try_for_each(|member| self.settle(member.entry(), &member.store, trail))?;
         let observations =
             wave.iter().map(|member| self.observe(member.entry())).collect::<Result<Vec<_>, _>>()?;
         Ok(Answer::Done { observations })
@@ -51,11 +51,12 @@ impl Executor {
 
     /// Copies in `/tmp` and the command that picks them up, as one: nothing else enters the guest in between, and
     /// nothing stays behind.
-    fn copy_and_run(&self, member: &Member, spec: &CommandSpec) -> Result<(), Trouble> {
+    fn copy_and_run(&self, member: &Member, spec: &CommandSpec, trail: &Trail) -> Result<(), Trouble> {
         let entry = member.entry();
-        let done = self.copy_into_guest(entry, &member.own).and_then(|_| self.run_command(spec)).map(drop);
+        let copied = self.copy_into_guest(entry, &member.own, trail);
+        let done = copied.and_then(|_| self.run_command(spec, &[entry], trail));
         if let Some(guest) = entry.guest.filter(|_| may_have_arrived(&done)) {
-            self.remove_copies(entry, guest);
+            self.remove_copies(entry, guest, trail);
         }
         if done.is_err() {
             member.store.update_ledger(|ledger| ledger.delivered = None)?;
@@ -145,22 +146,18 @@ fn time_limit(wave: &[Member]) -> Duration {
 /// What a command is told. Paths and facts only where one entry is meant.
 fn environment(wave: &[Member]) -> Vec<(String, String)> {
     if let [member] = wave {
-        return environment_of(member.entry(), member.own.leaf());
+        let (entry, leaf) = (member.entry(), member.own.leaf());
+        return [
+            ("PHOENIX_NAME", entry.name.to_string()),
+            ("PHOENIX_CERT_PATH", entry.cert_path.to_string()),
+            ("PHOENIX_KEY_PATH", entry.key_path.to_string()),
+            ("PHOENIX_SERIAL", leaf.serial.clone()),
+            ("PHOENIX_FINGERPRINT", leaf.fingerprint.clone()),
+            ("PHOENIX_NOT_AFTER", leaf.not_after.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
     }
     let names: Vec<_> = wave.iter().map(|member| member.entry().name.as_str()).collect();
     vec![("PHOENIX_NAMES".to_owned(), names.join(" "))]
-}
-
-/// What a command for one entry is told.
-pub(super) fn environment_of(entry: &Entry, leaf: &LeafFacts) -> Vec<(String, String)> {
-    [
-        ("PHOENIX_NAME", entry.name.to_string()),
-        ("PHOENIX_CERT_PATH", entry.cert_path.to_string()),
-        ("PHOENIX_KEY_PATH", entry.key_path.to_string()),
-        ("PHOENIX_SERIAL", leaf.serial.clone()),
-        ("PHOENIX_FINGERPRINT", leaf.fingerprint.clone()),
-        ("PHOENIX_NOT_AFTER", leaf.not_after.to_string()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
 }

@@ -1,25 +1,37 @@
-//! Running the programs that the configuration allows, and leaving a trace of each run in the log.
+//! Running the programs that the configuration allows, each confined as the configuration says, and leaving a trace
+//! of each run in the log and in the trail of the request.
 
-use phoenix_core::manifest::GuestKind;
+use phoenix_core::manifest::{Entry, GuestKind};
 use phoenix_core::name::AbsolutePath;
 use phoenix_core::reason::Trouble;
+use phoenix_core::time::Timestamp;
 use phoenix_guests::excerpt::excerpt;
-use phoenix_guests::{Hypervisor, Programs, Said};
+use phoenix_guests::{Hypervisor, Programs};
 use phoenix_sandbox::{Cancel, CommandSpec, Finished, Runner, SandboxError};
 
+use super::profiles::Profiles;
+use super::trail::Trail;
 use super::{Executor, allowed};
+use crate::clock;
 
 impl Executor {
-    /// Runs a command of the manifest to its true end.
-    pub(super) fn run_command(&self, spec: &CommandSpec) -> Result<Said, Trouble> {
+    /// Runs a command of these entries to its true end. It may read their files and no others.
+    pub(super) fn run_command(
+        &self,
+        spec: &CommandSpec,
+        entries: &[&Entry],
+        trail: &Trail,
+    ) -> Result<(), Trouble> {
         allowed::check(spec.program(), &self.settings.executor.commands)?;
-        self.with_hypervisor(|hypervisor| hypervisor.run(spec))
+        self.with_hypervisor(entries, trail, |hypervisor| hypervisor.run(spec).map(|_| ()))
     }
 
-    /// Lets `work` reach into a guest of this kind.
+    /// Lets `work` reach into a guest of this kind. What is sent there goes over standard input: no file of any entry
+    /// is visible meanwhile.
     pub(super) fn reach_guest<T>(
         &self,
         kind: GuestKind,
+        trail: &Trail,
         work: impl FnOnce(&Hypervisor<'_>) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
         let programs = programs(&self.settings.executor.commands);
@@ -28,12 +40,19 @@ impl Executor {
             GuestKind::Vm => &programs.qm,
         };
         allowed::check(program, &self.settings.executor.commands)?;
-        self.with_hypervisor(work)
+        self.with_hypervisor(&[], trail, work)
     }
 
-    fn with_hypervisor<T>(&self, work: impl FnOnce(&Hypervisor<'_>) -> T) -> T {
+    fn with_hypervisor<T>(
+        &self,
+        entries: &[&Entry],
+        trail: &Trail,
+        work: impl FnOnce(&Hypervisor<'_>) -> T,
+    ) -> T {
         let programs = programs(&self.settings.executor.commands);
-        let audited = Audited(&*self.runner);
+        let in_force = self.authority.in_force();
+        let profiles = Profiles::new(&self.settings, &in_force, entries);
+        let audited = Audited { runner: &*self.runner, profiles, trail };
         work(&Hypervisor::new(&audited, &programs, &self.cancel))
     }
 }
@@ -47,26 +66,47 @@ fn programs(allowed: &[AbsolutePath]) -> Programs {
     Programs { pct: listed("pct").unwrap_or(usual.pct), qm: listed("qm").unwrap_or(usual.qm) }
 }
 
-/// Tells the log about every command: what ran, how it ended, what it said.
-struct Audited<'a>(&'a dyn Runner);
+/// Confines every command by its program, and tells log and trail about it: what ran, under which measures, how it
+/// ended, what it said.
+struct Audited<'a> {
+    runner: &'a dyn Runner,
+    profiles: Profiles<'a>,
+    trail: &'a Trail,
+}
 
 impl Runner for Audited<'_> {
     fn run(&self, spec: &CommandSpec, cancel: &Cancel) -> Result<Finished, SandboxError> {
-        let finished = self.0.run(spec, cancel)?;
-        let command = excerpt(&spec.argv.join(" "));
-        tracing::info!(
-            %command,
-            ended = ?finished.ended,
-            milliseconds = finished.duration.as_millis() as u64,
-            survivors_killed = finished.survivors_killed,
-            stdout = excerpt(&finished.stdout.text()),
-            stderr = excerpt(&finished.stderr.text()),
-            "command ended"
-        );
-        if finished.survivors_left > 0 {
-            tracing::warn!(%command, count = finished.survivors_left, "processes of it could not be killed");
+        let at = clock::now();
+        let spec = spec.clone().profile(self.profiles.of(spec.program()));
+        let outcome = self.runner.run(&spec, cancel);
+        self.trail.add(at, &spec, outcome.as_ref());
+        log(at, &spec, outcome.as_ref());
+        outcome
+    }
+}
+
+fn log(at: Timestamp, spec: &CommandSpec, outcome: Result<&Finished, &SandboxError>) {
+    let command = excerpt(&spec.argv.join(" "));
+    let finished = match outcome {
+        Ok(finished) => finished,
+        Err(error) => {
+            tracing::error!(%command, began = %at, profile = spec.profile.name(), "command lost: {error}");
+            return;
         }
-        Ok(finished)
+    };
+    tracing::info!(
+        %command,
+        began = %at,
+        ended = ?finished.ended,
+        confinement = %finished.confinement,
+        milliseconds = finished.duration.as_millis() as u64,
+        survivors_killed = finished.survivors_killed,
+        stdout = excerpt(&finished.stdout.text()),
+        stderr = excerpt(&finished.stderr.text()),
+        "command ended"
+    );
+    if finished.survivors_left > 0 {
+        tracing::warn!(%command, count = finished.survivors_left, "processes of it could not be killed");
     }
 }
 

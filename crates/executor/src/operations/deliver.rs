@@ -10,7 +10,7 @@ use phoenix_store::Generation;
 use zeroize::Zeroizing;
 
 use super::observe::require_own;
-use super::{Executor, activate};
+use super::{Executor, Trail, activate};
 use crate::clock;
 
 /// Mode of certificates and roots inside a guest.
@@ -31,14 +31,14 @@ pub(super) struct Destinations<'a> {
 
 impl Executor {
     /// Copies the pair into the guest and records it.
-    pub(super) fn deliver(&self, entry: &Entry) -> Result<Answer, Trouble> {
+    pub(super) fn deliver(&self, entry: &Entry, trail: &Trail) -> Result<Answer, Trouble> {
         if is_legacy(entry) && entry.command.is_some() {
             let message = format!("The copies for `{}` go to /tmp together with its command.", entry.name);
             return Err(Trouble::new(Reason::BadRequest, message));
         }
         let store = self.store_of(entry);
         let own = require_own(&store, entry)?;
-        let settled = self.copy_into_guest(entry, &own)?;
+        let settled = self.copy_into_guest(entry, &own, trail)?;
         let delivered = deed(entry, &own);
         store.update_ledger(|ledger| {
             ledger.delivered = delivered;
@@ -48,7 +48,12 @@ impl Executor {
     }
 
     /// Copies the executor's own copy of the pair into the guest. Gives what lies there now.
-    pub(super) fn copy_into_guest(&self, entry: &Entry, own: &Generation) -> Result<Vec<FileFact>, Trouble> {
+    pub(super) fn copy_into_guest(
+        &self,
+        entry: &Entry,
+        own: &Generation,
+        trail: &Trail,
+    ) -> Result<Vec<FileFact>, Trouble> {
         let (Some(guest), Some(wanted)) = (entry.guest, &entry.delivery) else {
             let message = format!("Nothing is to be copied into a guest for `{}`.", entry.name);
             return Err(Trouble::new(Reason::BadRequest, message));
@@ -56,16 +61,17 @@ impl Executor {
         let files = destinations(wanted)?.files(own)?;
         let paths: Vec<_> = files.iter().map(|file| file.path.to_string()).collect();
         let sent = delivery::Delivery { guest, files };
-        let found = self.reach_guest(guest.kind, |hypervisor| sent.deliver(hypervisor))?;
+        let found = self.reach_guest(guest.kind, trail, |hypervisor| sent.deliver(hypervisor))?;
         tracing::info!(name = %entry.name, %guest, ?paths, serial = %own.leaf().serial, "files delivered");
         Ok(found)
     }
 
     /// Removes what a command left of the copies in `/tmp`. A failure costs a warning only: the next delivery
     /// removes them first.
-    pub(super) fn remove_copies(&self, entry: &Entry, guest: Guest) {
+    pub(super) fn remove_copies(&self, entry: &Entry, guest: Guest, trail: &Trail) {
         let paths = [LEGACY_CERT, LEGACY_KEY, LEGACY_CA];
-        let removed = self.reach_guest(guest.kind, |hypervisor| delivery::remove(hypervisor, guest, &paths));
+        let removed =
+            self.reach_guest(guest.kind, trail, |hypervisor| delivery::remove(hypervisor, guest, &paths));
         if let Err(trouble) = removed {
             tracing::warn!(name = %entry.name, %guest, "copies may be left in /tmp of the guest: {trouble}");
         }

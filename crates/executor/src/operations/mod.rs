@@ -6,36 +6,36 @@
 //! | [`issue`] | `prepare`, `token`, `install` |
 //! | [`keep`] | `adopt`, `restore` |
 //! | [`issuers`] | facts of the issuers, `trust` |
-//! | [`rollback`] | `rollback` |
-//! | [`sign`] | `sign` |
-//! | [`check`] | `run_check` |
 //! | [`deliver`] | `deliver` |
 //! | [`recheck`] | `recheck` |
 //! | [`activate`] | `activate` |
 //! | [`command`] | running programs |
+//! | [`profiles`] | how far each program is confined |
+//! | [`programs`] | what of that is in force on this machine |
+//! | [`trail`] | which programs were run for a request |
 //! | [`allowed`] | may this program be run |
 
 mod activate;
 mod allowed;
-mod check;
 mod command;
 mod deliver;
 mod issue;
 mod issuers;
 mod keep;
 mod observe;
+mod profiles;
+mod programs;
 mod recheck;
-mod rollback;
-mod sign;
+mod trail;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use phoenix_core::manifest::Entry;
 use phoenix_core::name::IssuerName;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::settings::Settings;
-use phoenix_protocol::executor::{Answer, EntryRef, Operation};
+use phoenix_protocol::executor::{Answer, EntryRef, Operation, ProgramFacts, Snapshot};
 use phoenix_sandbox::{Cancel, Runner};
 use phoenix_store::{EntryStore, Store};
 
@@ -44,6 +44,7 @@ use crate::authority::{Authority, Kept};
 use crate::clock;
 use crate::server::{Key, LaneKind};
 use crate::tokens::Keyring;
+pub(crate) use trail::Trail;
 
 /// Everything that operations work with. Shared by all connections.
 pub(crate) struct Executor {
@@ -54,6 +55,7 @@ pub(crate) struct Executor {
     store: Store,
     runner: Arc<dyn Runner>,
     cancel: Cancel,
+    measured: OnceLock<Vec<ProgramFacts>>,
 }
 
 impl Executor {
@@ -67,6 +69,7 @@ impl Executor {
             store,
             runner,
             cancel,
+            measured: OnceLock::new(),
             settings,
         }
     }
@@ -91,17 +94,13 @@ impl Executor {
             | Operation::Prepare { entry }
             | Operation::Install { entry, .. }
             | Operation::Adopt { entry }
-            | Operation::Restore { entry }
-            | Operation::Rollback { entry, .. }
-            | Operation::Sign { entry, .. } => {
+            | Operation::Restore { entry } => {
                 Ok((LaneKind::Files, vec![pair_key(&self.known(entry)?.entry)]))
             }
-            Operation::InstallRoots { .. } => Err(unknown()),
-            Operation::RunCheck { entry, check } => {
-                let entry = &self.known(entry)?.entry;
-                let target = check::target(entry, *check).map(Key::Target);
-                Ok((LaneKind::Commands, [pair_key(entry)].into_iter().chain(target).collect()))
-            }
+            Operation::Rollback { .. }
+            | Operation::InstallRoots { .. }
+            | Operation::RunCheck { .. }
+            | Operation::Sign { .. } => Err(unknown()),
             Operation::Deliver { entry } | Operation::Recheck { entry } => {
                 self.command_placement(std::slice::from_ref(entry))
             }
@@ -124,8 +123,8 @@ impl Executor {
         Ok((LaneKind::Commands, keys))
     }
 
-    /// Does what is asked for.
-    pub(crate) fn perform(&self, operation: Operation) -> Result<Answer, Trouble> {
+    /// Does what is asked for. Programs that are run for it leave their traces in `trail`.
+    pub(crate) fn perform(&self, operation: Operation, trail: &Trail) -> Result<Answer, Trouble> {
         match operation {
             Operation::Hello { .. } => {
                 Err(Trouble::new(Reason::BadRequest, "`hello` comes first, and once."))
@@ -146,16 +145,14 @@ impl Executor {
             }
             Operation::Adopt { entry } => self.adopt(&self.known(&entry)?.entry),
             Operation::Restore { entry } => self.restore(&self.known(&entry)?.entry),
-            Operation::Deliver { entry } => self.deliver(&self.known(&entry)?.entry),
-            Operation::Activate { entries } => self.activate(&entries),
+            Operation::Deliver { entry } => self.deliver(&self.known(&entry)?.entry, trail),
+            Operation::Activate { entries } => self.activate(&entries, trail),
             Operation::Trust { issuer, root } => self.trust(&issuer, &root),
-            Operation::Recheck { entry } => self.recheck(&self.known(&entry)?.entry),
-            Operation::Rollback { entry, to } => self.rollback(&self.known(&entry)?.entry, to),
-            Operation::RunCheck { entry, check } => self.run_check(&self.known(&entry)?.entry, check),
-            Operation::Sign { entry, fingerprint, scheme, message } => {
-                self.sign(&self.known(&entry)?.entry, &fingerprint, scheme, &message)
-            }
-            Operation::InstallRoots { .. } => Err(unknown()),
+            Operation::Recheck { entry } => self.recheck(&self.known(&entry)?.entry, trail),
+            Operation::Rollback { .. }
+            | Operation::InstallRoots { .. }
+            | Operation::RunCheck { .. }
+            | Operation::Sign { .. } => Err(unknown()),
         }
     }
 
@@ -171,7 +168,8 @@ impl Executor {
         if refresh {
             self.authority.refresh(clock::now());
         }
-        Answer::Snapshot(Box::new(self.authority.snapshot(offset, self.issuer_facts())))
+        let page = self.authority.snapshot(offset, self.issuer_facts());
+        Answer::Snapshot(Box::new(Snapshot { programs: self.program_facts(), ..page }))
     }
 }
 

@@ -10,15 +10,15 @@ use phoenix_core::reason::Trouble;
 use phoenix_protocol::executor::Answer;
 use phoenix_store::EntryStore;
 
-use super::{Executor, activate, deliver};
+use super::{Executor, Trail, activate, deliver};
 
 impl Executor {
     /// Looks at the `deliver` destinations of an entry and takes out of the ledger what is no longer there. What
     /// counts as not delivered, or is a copy in `/tmp`, is not looked at.
-    pub(super) fn recheck(&self, entry: &Entry) -> Result<Answer, Trouble> {
+    pub(super) fn recheck(&self, entry: &Entry, trail: &Trail) -> Result<Answer, Trouble> {
         let store = self.store_of(entry);
         if let Some((guest, delivery, ledger)) = delivered(entry, &store)? {
-            let found = self.look(guest, delivery)?;
+            let found = self.look(guest, delivery, trail)?;
             let before = ledger.settled.as_deref().unwrap_or_default();
             note(entry, guest, &store, Reverted::between(before, &found))?;
         }
@@ -27,9 +27,9 @@ impl Executor {
 
     /// Records what a command that succeeded has left of a delivery. A guest that cannot be asked now, for the
     /// command may have restarted it, costs a warning only.
-    pub(super) fn settle(&self, entry: &Entry, store: &EntryStore) -> Result<(), Trouble> {
+    pub(super) fn settle(&self, entry: &Entry, store: &EntryStore, trail: &Trail) -> Result<(), Trouble> {
         let Some((guest, delivery, _)) = delivered(entry, store)? else { return Ok(()) };
-        match self.look(guest, delivery) {
+        match self.look(guest, delivery, trail) {
             Ok(found) => store.update_ledger(|ledger| ledger.settled = Some(found)).map(drop),
             Err(trouble) => {
                 tracing::warn!(name = %entry.name, %guest, "what the command left is not known: {trouble}");
@@ -38,10 +38,10 @@ impl Executor {
         }
     }
 
-    fn look(&self, guest: Guest, delivery: &Delivery) -> Result<Vec<FileFact>, Trouble> {
+    fn look(&self, guest: Guest, delivery: &Delivery, trail: &Trail) -> Result<Vec<FileFact>, Trouble> {
         let destinations = deliver::destinations(delivery)?;
         let paths = destinations.paths();
-        self.reach_guest(guest.kind, |hypervisor| phoenix_guests::look(hypervisor, guest, &paths))
+        self.reach_guest(guest.kind, trail, |hypervisor| phoenix_guests::look(hypervisor, guest, &paths))
     }
 }
 

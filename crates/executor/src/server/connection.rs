@@ -11,7 +11,7 @@ use phoenix_protocol::executor::{Answer, Operation, Request, Response, VERSION};
 use phoenix_protocol::frame::{self, FrameError, MAX_REQUEST, MAX_RESPONSE};
 
 use super::{LaneKind, Lanes, Owner};
-use crate::operations::Executor;
+use crate::operations::{Executor, Trail};
 
 /// Open requests for files and keys; over it nothing more is read until one is answered.
 const MAX_OPEN_FILES: usize = 256;
@@ -36,18 +36,8 @@ struct Link {
 }
 
 impl Link {
-    fn send(&self, id: u64, result: Result<Answer, Trouble>) {
-        let bytes = match frame::encode(&Response { id, result, runs: Vec::new() }, MAX_RESPONSE) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                let message = format!("The executor's answer cannot be sent: {error}.");
-                let result = Err(Trouble::new(Reason::Internal, message));
-                match frame::encode(&Response { id, result, runs: Vec::new() }, MAX_RESPONSE) {
-                    Ok(bytes) => bytes,
-                    Err(_) => return,
-                }
-            }
-        };
+    fn send(&self, response: Response) {
+        let Some(bytes) = encoded(response) else { return };
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = std::io::Write::write_all(&mut *writer, &bytes) {
             tracing::debug!(%error, "an answer could not be delivered");
@@ -64,16 +54,16 @@ impl Link {
         }
     }
 
-    fn finish(&self, id: u64, kind: LaneKind, result: Result<Answer, Trouble>) {
+    fn finish(&self, kind: LaneKind, response: Response) {
         // First free, then send: the daemon may reuse the id as soon as it has the answer.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match kind {
-            LaneKind::Files => open.files.remove(&id),
-            LaneKind::Commands => open.commands.remove(&id),
+            LaneKind::Files => open.files.remove(&response.id),
+            LaneKind::Commands => open.commands.remove(&response.id),
         };
         drop(open);
         self.answered.notify_all();
-        self.send(id, result);
+        self.send(response);
     }
 
     /// Makes room for a request and records its id.
@@ -97,6 +87,27 @@ impl Link {
         open.files.insert(id);
         Ok(())
     }
+}
+
+/// An answer to a request for which no program was run.
+fn answer(id: u64, result: Result<Answer, Trouble>) -> Response {
+    Response { id, result, runs: Vec::new() }
+}
+
+/// The frame of an answer. What does not fit is left out, the runs first, so that the request is always answered.
+fn encoded(mut response: Response) -> Option<Vec<u8>> {
+    let encode = |response: &Response| frame::encode(response, MAX_RESPONSE);
+    let mut bytes = encode(&response);
+    if bytes.is_err() {
+        response.runs.clear();
+        bytes = encode(&response);
+    }
+    bytes
+        .or_else(|error| {
+            let message = format!("The executor's answer cannot be sent: {error}.");
+            encode(&answer(response.id, Err(Trouble::new(Reason::Internal, message))))
+        })
+        .ok()
 }
 
 /// Serves one connection until it ends or breaks the rules.
@@ -140,7 +151,7 @@ impl Connection {
 
     fn take(&mut self, Request { id, operation }: Request) {
         if let Operation::Hello { version } = operation {
-            self.link.send(id, greet(version));
+            self.link.send(answer(id, greet(version)));
             if version == VERSION {
                 self.greeted = true;
                 self.link.allow_silence();
@@ -149,10 +160,10 @@ impl Connection {
         }
         if !self.greeted {
             let message = "The first request on a connection must be `hello` with the version.";
-            return self.link.send(id, Err(Trouble::new(Reason::BadRequest, message)));
+            return self.link.send(answer(id, Err(Trouble::new(Reason::BadRequest, message))));
         }
         if let Err(trouble) = self.queue(id, operation) {
-            self.link.send(id, Err(trouble));
+            self.link.send(answer(id, Err(trouble)));
         }
     }
 
@@ -161,12 +172,14 @@ impl Connection {
         self.link.begin(id, kind)?;
         let (executor, link) = (Arc::clone(&self.executor), Arc::clone(&self.link));
         let accepted = self.lanes.of(kind).submit(self.owner, keys, move || {
-            let answer =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| executor.perform(operation)));
-            link.finish(id, kind, answer.unwrap_or_else(|_| Err(defect())));
+            let trail = Trail::default();
+            let work = std::panic::AssertUnwindSafe(|| executor.perform(operation, &trail));
+            let result = std::panic::catch_unwind(work).unwrap_or_else(|_| Err(defect()));
+            link.finish(kind, Response { id, result, runs: trail.into_runs() });
         });
         if !accepted {
-            self.link.finish(id, kind, Err(Trouble::new(Reason::ExecutorGone, "The executor is ending.")));
+            let trouble = Trouble::new(Reason::ExecutorGone, "The executor is ending.");
+            self.link.finish(kind, answer(id, Err(trouble)));
         }
         Ok(())
     }

@@ -12,5 +12,3 @@ mod process;
 mod recheck;
 mod restart;
 mod rig;
-mod rollback;
-mod verification;

@@ -101,6 +101,18 @@ state_dir = "{state}"
 target_roots = ["{target}"]
 commands = ["{hook}", "{fail}", "{pct}", "{qm}"]
 
+[[executor.program]]
+path = "{hook}"
+writes = ["{all}"]
+
+[[executor.program]]
+path = "{pct}"
+writes = ["{guests}"]
+
+[[executor.program]]
+path = "{qm}"
+writes = ["{guests}"]
+
 [[issuer]]
 name = "phoenix"
 type = "step-ca"
@@ -123,6 +135,8 @@ password_file = "{password}"
             socket = at("run/executor.sock"),
             state = at("state"),
             target = at("target"),
+            all = at("").trim_end_matches('/'),
+            guests = at("guests"),
             hook = at("bin/hook"),
             fail = at("bin/fail"),
             pct = at("bin/pct"),

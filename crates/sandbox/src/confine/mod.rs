@@ -213,7 +213,7 @@ fn guest_view(guest: &Guest, program: &Path, limits: &Limits) -> View {
     View {
         private: paths(&TEMPORARY),
         hidden: paths(&["/root", "/home"]).into_iter().chain(guest.hidden.iter().cloned()).collect(),
-        shown: vec![program.to_owned()],
+        shown: guest.reads.iter().cloned().chain([program.to_owned()]).collect(),
         kept: needed.into_iter().chain(guest.writes.iter().cloned()).collect(),
         sealed: paths(&["/proc/sys", "/proc/irq", "/proc/bus", "/proc/sysrq-trigger"]),
         // The cluster's library talks through files in shared memory.

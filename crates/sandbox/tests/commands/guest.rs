@@ -31,7 +31,7 @@ fn open() -> Profile {
 }
 
 fn hiding(path: &Path) -> Profile {
-    Profile::Guest(Guest { hidden: vec![path.to_owned()], writes: vec![] })
+    Profile::Guest(Guest { hidden: vec![path.to_owned()], ..Guest::default() })
 }
 
 fn what_is_in_force_is_told() {
@@ -75,7 +75,7 @@ fn the_system_is_read_only_but_for_what_guests_need() {
     }
     let dir = tempfile::tempdir_in("/var/lib").unwrap();
     stopped(&shell(&format!("touch {}/x", dir.path().display())), open());
-    let writable = Guest { hidden: vec![], writes: vec![dir.path().to_owned()] };
+    let writable = Guest { writes: vec![dir.path().to_owned()], ..Guest::default() };
     succeeds(&shell(&format!("touch {}/y", dir.path().display())), Profile::Guest(writable));
     assert!(dir.path().join("y").exists());
     stopped(&shell("test -w /proc/sys/kernel/hostname"), open());
