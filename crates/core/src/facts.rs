@@ -42,6 +42,29 @@ impl LeafFacts {
     pub fn lifetime(&self) -> Duration {
         self.not_after.since(self.not_before)
     }
+
+    /// The serial number in decimal, as Step-CA takes it for a revocation; none when it is no number.
+    pub fn serial_decimal(&self) -> Option<String> {
+        // Serials have up to 160 bits (RFC 5280 section 4.1.2.2); some CAs exceed that, but not by much.
+        if !(1..=128).contains(&self.serial.len()) {
+            return None;
+        }
+        // The last digit first.
+        let mut digits = vec![0_u32];
+        for character in self.serial.chars() {
+            let mut carry = character.to_digit(16)?;
+            for digit in &mut digits {
+                let sum = *digit * 16 + carry;
+                (*digit, carry) = (sum % 10, sum / 10);
+            }
+            while carry > 0 {
+                digits.push(carry % 10);
+                carry /= 10;
+            }
+        }
+        let written = digits.iter().rev().filter_map(|digit| char::from_digit(*digit, 10)).collect();
+        Some(written)
+    }
 }
 
 /// A file of the pair, as the executor found it.
@@ -183,4 +206,31 @@ pub struct Observation {
     pub command_digest: Option<String>,
     /// Owner and mode that the manifest asks for, resolved; none when it does not resolve now.
     pub wanted: Option<Baseline>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serials_are_written_in_decimal() {
+        for (serial, decimal) in [
+            ("0", Some("0")),
+            ("00ff", Some("255")),
+            ("4d2", Some("1234")),
+            ("ffffffffffffffffffffffffffffffff", Some("340282366920938463463374607431768211455")),
+            ("55a65c2cfe7db85c73fea32777f339bb", Some("113848170466718496007434596024820382139")),
+            ("", None),
+            ("x", None),
+            (&"f".repeat(200), None),
+        ] {
+            let leaf: LeafFacts = serde_json::from_value(serde_json::json!({
+                "serial": serial, "fingerprint": "", "common_name": null, "sans": [],
+                "not_before": "1970-01-01T00:00:00Z", "not_after": "2030-01-01T00:00:00Z", "client_auth": false,
+                "server_auth": true, "other_eku": false, "key_type": null, "public_key": "", "issuer": ""
+            }))
+            .unwrap();
+            assert_eq!(leaf.serial_decimal().as_deref(), decimal, "{serial}");
+        }
+    }
 }

@@ -15,10 +15,12 @@
 //! | [`scheme`] | signature schemes of a TLS handshake |
 //! | [`breaker`] | whether an issuer can be asked, and when it is looked at again |
 //! | [`lifecycle`] | one entry's state machine |
+//! | [`explanation`] | why an entry is as it is and what happens next |
 
 pub mod backoff;
 pub mod breaker;
 pub mod diagnostic;
+pub mod explanation;
 pub mod facts;
 pub mod lifecycle;
 pub mod manifest;

@@ -1,5 +1,7 @@
 //! Stable reason codes: why something is as it is, and whether trying again can help.
 
+mod advice;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -22,12 +24,46 @@ pub enum RetryClass {
     Waiting,
 }
 
+impl RetryClass {
+    /// How it is retried, in a sentence.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Transport => "after 2 s, then wider: network and unreachable peers",
+            Self::CaFault => "after 5 s, then wider: the CA answered with a fault of its own",
+            Self::LocalIo => "after 2 s, then wider: local files",
+            Self::Command => "after 5 s, then wider: the command or the delivery failed",
+            Self::Blocked => {
+                "after a minute, then wider, although retrying cannot help until someone changes something"
+            }
+            Self::Waiting => {
+                "every 10 s, without counting attempts: something is absent that comes back by itself"
+            }
+        }
+    }
+
+    /// All classes.
+    pub const ALL: &[Self] =
+        &[Self::Transport, Self::CaFault, Self::LocalIo, Self::Command, Self::Blocked, Self::Waiting];
+
+    /// The word of the control API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transport => "transport",
+            Self::CaFault => "ca-fault",
+            Self::LocalIo => "local-io",
+            Self::Command => "command",
+            Self::Blocked => "blocked",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal, $class:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident = $text:literal, $class:ident;)*) => {
         /// Why an entry is as it is. The text form is part of the control API: never renamed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Reason {
-            $($(#[$doc])* #[serde(rename = $text)] $variant,)*
+            $($(#[doc = $doc])* #[serde(rename = $text)] $variant,)*
         }
 
         impl Reason {
@@ -37,6 +73,11 @@ macro_rules! reasons {
             /// Stable machine-readable code.
             pub const fn code(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
+            }
+
+            /// What it means, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),*).trim(),)* }
             }
 
             /// How a failure for this reason is retried.

@@ -31,6 +31,6 @@ pub mod verdict;
 pub mod words;
 
 pub use delivery::{Delivery, GuestFile, LEGACY_CA, LEGACY_CERT, LEGACY_KEY};
-pub use hypervisor::{Hypervisor, Programs};
+pub use hypervisor::{Hypervisor, Programs, Said};
 pub use look::look;
 pub use verdict::understand;

@@ -6,7 +6,7 @@ use phoenix_core::facts::{Baseline, Ledger};
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::time::Timestamp;
 
-use crate::generations::{self, Generation};
+use crate::generations::{self, Generation, Other};
 use crate::pair::{LiveFiles, NewPair};
 use crate::stages::{self, StageId, Staged};
 use crate::state::StateDir;
@@ -62,18 +62,15 @@ impl EntryStore {
         self.inner.on_target(&self.target, move |bench| install::restore(bench, &target))
     }
 
-    /// Installs the generation before the newest one as a new generation. `at` is the present time.
-    pub fn rollback(&self, at: Timestamp) -> Result<Generation, Trouble> {
-        let previous = self.previous()?.ok_or_else(|| self.nothing("no earlier pair to go back to"))?;
-        let parts = previous.parts()?;
-        self.install(NewPair {
-            key_pem: parts.key,
-            cert_pem: parts.cert,
-            chain_pem: parts.chain,
-            roots_pem: parts.ca,
-            leaf: previous.leaf().clone(),
-            at,
-        })
+    /// Puts the other of the two generations in place, as a new generation. What was delivered and run for it
+    /// earlier counts for nothing any more. `at` is the present time.
+    ///
+    /// # Errors
+    /// [`Reason::Missing`] when there is no other generation, or the other one is not the one meant.
+    pub fn rollback(&self, to: Other, at: Timestamp) -> Result<Generation, Trouble> {
+        let target = self.target.clone();
+        self.inner.on_target(&self.target, move |bench| install::swap(bench, &target, to, at))?;
+        self.recorded()
     }
 
     /// Records a pair that is on the live paths already, without touching them. `live` is where it was read

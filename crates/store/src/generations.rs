@@ -14,6 +14,15 @@ const GENERATIONS: &str = "generations";
 /// The present pair and the one before it.
 const KEPT: usize = 2;
 
+/// What the generation before the newest one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Other {
+    /// The pair that was in place before.
+    Previous,
+    /// The pair that a rollback took back.
+    Newer,
+}
+
 /// A pair that was installed or adopted.
 #[derive(Clone, Debug)]
 pub struct Generation {
@@ -42,6 +51,16 @@ impl Generation {
     /// When it was installed or adopted.
     pub fn installed_at(&self) -> Timestamp {
         self.meta.installed_at
+    }
+
+    /// Fingerprint of the newer certificate in whose stead this pair was put back by a rollback.
+    pub fn instead_of(&self) -> Option<&str> {
+        self.meta.instead_of.as_deref()
+    }
+
+    /// What the generation before this one is, if there is one.
+    pub fn other(&self) -> Other {
+        if self.meta.instead_of.is_some() { Other::Newer } else { Other::Previous }
     }
 
     pub(crate) fn meta(&self) -> &Meta {

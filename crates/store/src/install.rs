@@ -2,9 +2,10 @@
 
 use phoenix_core::facts::Baseline;
 use phoenix_core::reason::{Reason, Trouble};
+use phoenix_core::time::Timestamp;
 
 use crate::commit::Bench;
-use crate::generations::{self, Generation};
+use crate::generations::{self, Generation, Other};
 use crate::intent::{Intent, Kind, PlannedFile};
 use crate::ledger::{self, Book};
 use crate::pair::{LiveFile, LiveFiles, NewPair};
@@ -25,8 +26,49 @@ pub(crate) fn install(bench: Bench<'_>, target: &Target, pair: &NewPair) -> Resu
     if plan.files.is_empty() && is_newest(bench.entry, &meta)? {
         return Ok(());
     }
-    let intent = intent(target, Kind::Install, &plan, (wanted.clone(), wanted))?;
-    bench.commit(&intent, &parts, &meta, &plan.old)
+    commit_new(bench, target, &parts, &meta, &plan)
+}
+
+/// Commits the generation before the newest one as a new generation, and the newest becomes the one before it:
+/// both stay. A pair that was taken over gets the owner and mode that it had then, for as long as the manifest
+/// asks for the same as then.
+pub(crate) fn swap(bench: Bench<'_>, target: &Target, to: Other, at: Timestamp) -> Result<(), Trouble> {
+    let (newest, other) = both(bench.entry, target, to)?;
+    let seen = survey::unobstructed(bench.roots, target)?;
+    let wanted = survey::wanted(&seen)?;
+    let (parts, was) = (other.parts()?, other.meta());
+    let keeps = was.adopted && was.wanted == wanted;
+    let baseline = if keeps { was.baseline.clone() } else { wanted.clone() };
+    let instead_of = (to == Other::Previous).then(|| newest.leaf().fingerprint.clone());
+    let meta = Meta { installed_at: at, wanted, baseline, instead_of, ..was.clone() };
+    let plan = plan(seen, &meta, &meta.baseline);
+    commit_new(bench, target, &parts, &meta, &plan)
+}
+
+/// The newest generation and the one that is to take its place.
+fn both(entry: &StateDir, target: &Target, to: Other) -> Result<(Generation, Generation), Trouble> {
+    let load = |back| generations::load(entry, back, target.combined());
+    let (newest, other) = (load(0)?, load(1)?);
+    let found = newest.zip(other).filter(|(newest, _)| newest.other() == to);
+    found.ok_or_else(|| {
+        let which = match to {
+            Other::Previous => "earlier pair to go back to",
+            Other::Newer => "newer pair that was taken back",
+        };
+        Trouble::new(Reason::Missing, format!("there is no {which} for `{}`", target.key_path))
+    })
+}
+
+fn commit_new(
+    bench: Bench<'_>,
+    target: &Target,
+    parts: &Parts,
+    meta: &Meta,
+    plan: &Plan,
+) -> Result<(), Trouble> {
+    let access = (meta.wanted.clone(), meta.baseline.clone());
+    let intent = intent(target, Kind::Install, plan, access)?;
+    bench.commit(&intent, parts, meta, &plan.old)
 }
 
 /// The very pair was installed already: by a call that was given up and finished all the same.
@@ -132,5 +174,6 @@ fn intent(
 }
 
 fn meta(pair: &NewPair, parts: &Parts, adopted: bool, (wanted, baseline): (Baseline, Baseline)) -> Meta {
-    Meta { leaf: pair.leaf.clone(), adopted, installed_at: pair.at, sums: parts.sums(), wanted, baseline }
+    let (leaf, sums) = (pair.leaf.clone(), parts.sums());
+    Meta { leaf, adopted, installed_at: pair.at, sums, wanted, baseline, instead_of: None }
 }

@@ -30,8 +30,13 @@ pub(crate) fn read(entry: &StateDir, newest: Option<&Generation>) -> Result<Book
         book.generation = number;
         book.ledger.baseline = newest.map(|generation| generation.meta().baseline.clone());
         book.wanted = newest.map(|generation| generation.meta().wanted.clone());
+        if newest.is_some_and(|generation| generation.instead_of().is_some()) {
+            // What was done before for the pair that was put back may have been undone for the one after it.
+            (book.ledger.delivered, book.ledger.activated) = (None, None);
+        }
     }
     book.ledger.wanted.clone_from(&book.wanted);
+    book.ledger.rolled_back = newest.and_then(|generation| generation.instead_of().map(str::to_owned));
     Ok(book)
 }
 

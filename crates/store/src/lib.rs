@@ -53,7 +53,7 @@ mod worker;
 
 pub use entry::EntryStore;
 pub use fault::{Deed, Faults, NoFaults};
-pub use generations::Generation;
+pub use generations::{Generation, Other};
 pub use lock::{OpenError, StateLock};
 pub use pair::{LiveContent, LiveFile, LiveFiles, NewPair, sha256_hex};
 pub use recovery::Recovered;

@@ -52,6 +52,9 @@ pub(crate) struct Meta {
     pub(crate) wanted: Baseline,
     /// Owner and mode that the live files had then.
     pub(crate) baseline: Baseline,
+    /// Fingerprint of the newer certificate in whose stead this pair was put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) instead_of: Option<String>,
 }
 
 impl Parts {

@@ -138,6 +138,7 @@ mod tests {
             sums: parts.sums(),
             wanted: access.clone(),
             baseline: access,
+            instead_of: None,
         }
     }
 

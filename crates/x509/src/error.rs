@@ -1,6 +1,7 @@
 //! What can go wrong.
 
 use phoenix_core::manifest::KeyType;
+use phoenix_core::scheme::SignatureScheme;
 
 /// Why certificates or keys could not be read, made or trusted. Never contains key material.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +63,12 @@ pub enum X509Error {
     /// No signing request could be made.
     #[error("the certificate request could not be made: {0}")]
     Csr(String),
+    /// Something else than a TLS 1.3 client's handshake was to be signed.
+    #[error("only the CertificateVerify of a TLS 1.3 client is signed (RFC 8446 section 4.4.3)")]
+    NoHandshake,
+    /// The key does not sign in this way.
+    #[error("the key does not fit the signature scheme {}", .0.name())]
+    Scheme(SignatureScheme),
     /// The chain does not lead to a trusted root.
     #[error("the certificate is not trusted: {0}")]
     Untrusted(String),

@@ -6,10 +6,12 @@
 //! | `peers` | builds the real step-ca servers and the box that plays the hypervisor, once |
 //! | `bench` | measures the release programs beside the bare rate of a real CA |
 //! | `simulate` | runs certificates through years of trouble under virtual time |
+//! | `generate` | writes the files that are made from the code |
 //! | `deny` | checks dependencies against `.deny.toml`, fetching `cargo deny` if it is absent |
 
 mod bench;
 mod deny;
+mod generate;
 mod hypervisor;
 mod packages;
 mod peers;
@@ -47,6 +49,8 @@ enum Task {
     },
     /// Run the lifecycle under virtual time, with everything around it failing
     Simulate(simulate::Options),
+    /// Write the files that are made from the code
+    Generate,
     /// Check dependencies: bans, licences, sources
     Deny,
 }
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Task::Bench { measure: false } => bench::run(),
         Task::Bench { measure: true } => bench::measure(),
         Task::Simulate(options) => simulate::run(&options),
+        Task::Generate => generate::run(),
         Task::Deny => deny::run(),
     };
     match result {

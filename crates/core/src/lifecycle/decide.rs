@@ -1,5 +1,7 @@
 //! The decision: given facts, memory and time, the one next thing to do for an entry.
 
+use serde::{Deserialize, Serialize};
+
 use crate::facts::Observation;
 use crate::lifecycle::chains::{Case, NEXT, Need};
 use crate::lifecycle::memory::{Memory, Stage};
@@ -36,7 +38,8 @@ pub struct Context<'a> {
 }
 
 /// Something that the edges do for an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Work {
     /// Gather the facts.
     Observe,

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use phoenix_core::diagnostic::Colour;
-use phoenix_core::manifest::{Context, Manifest};
+use phoenix_core::manifest::{Context, Entry, Manifest};
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::settings::Settings;
 use phoenix_core::time::Timestamp;
@@ -105,6 +105,11 @@ impl Authority {
             return Err(Trouble::new(Reason::Stale, message));
         }
         Ok(Arc::clone(known))
+    }
+
+    /// True when `test` holds for a valid entry in force.
+    pub(crate) fn any_entry(&self, test: impl Fn(&Entry) -> bool) -> bool {
+        self.in_force().entries().iter().any(|known| test(&known.entry))
     }
 
     /// A page of the manifest in force.

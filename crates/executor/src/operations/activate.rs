@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use phoenix_core::facts::Deed;
+use phoenix_core::facts::{Deed, LeafFacts};
 use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, RetryClass, Trouble};
 use phoenix_guests::call::Call;
@@ -38,7 +38,10 @@ impl Executor {
         spec.env = environment(&wave);
         match &wave[..] {
             [member] if deliver::is_legacy(member.entry()) => self.copy_and_run(member, &spec, trail)?,
-            _ => self.run_command(&spec, &wave.iter().map(Member::entry).collect::<Vec<_>>(), trail)?,
+            _ => {
+                let entries: Vec<_> = wave.iter().map(Member::entry).collect();
+                self.run_command(&spec, &entries, trail).map(drop)?;
+            }
         }
         // One whose record cannot be written does not make the others run the command again.
         let recorded: Vec<_> = wave.iter().map(record_activation).collect();
@@ -54,7 +57,7 @@ impl Executor {
     fn copy_and_run(&self, member: &Member, spec: &CommandSpec, trail: &Trail) -> Result<(), Trouble> {
         let entry = member.entry();
         let copied = self.copy_into_guest(entry, &member.own, trail);
-        let done = copied.and_then(|_| self.run_command(spec, &[entry], trail));
+        let done = copied.and_then(|_| self.run_command(spec, &[entry], trail)).map(drop);
         if let Some(guest) = entry.guest.filter(|_| may_have_arrived(&done)) {
             self.remove_copies(entry, guest, trail);
         }
@@ -146,18 +149,22 @@ fn time_limit(wave: &[Member]) -> Duration {
 /// What a command is told. Paths and facts only where one entry is meant.
 fn environment(wave: &[Member]) -> Vec<(String, String)> {
     if let [member] = wave {
-        let (entry, leaf) = (member.entry(), member.own.leaf());
-        return [
-            ("PHOENIX_NAME", entry.name.to_string()),
-            ("PHOENIX_CERT_PATH", entry.cert_path.to_string()),
-            ("PHOENIX_KEY_PATH", entry.key_path.to_string()),
-            ("PHOENIX_SERIAL", leaf.serial.clone()),
-            ("PHOENIX_FINGERPRINT", leaf.fingerprint.clone()),
-            ("PHOENIX_NOT_AFTER", leaf.not_after.to_string()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into();
+        return environment_of(member.entry(), member.own.leaf());
     }
     let names: Vec<_> = wave.iter().map(|member| member.entry().name.as_str()).collect();
     vec![("PHOENIX_NAMES".to_owned(), names.join(" "))]
+}
+
+/// What a command for one entry is told.
+pub(super) fn environment_of(entry: &Entry, leaf: &LeafFacts) -> Vec<(String, String)> {
+    [
+        ("PHOENIX_NAME", entry.name.to_string()),
+        ("PHOENIX_CERT_PATH", entry.cert_path.to_string()),
+        ("PHOENIX_KEY_PATH", entry.key_path.to_string()),
+        ("PHOENIX_SERIAL", leaf.serial.clone()),
+        ("PHOENIX_FINGERPRINT", leaf.fingerprint.clone()),
+        ("PHOENIX_NOT_AFTER", leaf.not_after.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
 }

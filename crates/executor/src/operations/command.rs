@@ -6,7 +6,7 @@ use phoenix_core::name::AbsolutePath;
 use phoenix_core::reason::Trouble;
 use phoenix_core::time::Timestamp;
 use phoenix_guests::excerpt::excerpt;
-use phoenix_guests::{Hypervisor, Programs};
+use phoenix_guests::{Hypervisor, Programs, Said};
 use phoenix_sandbox::{Cancel, CommandSpec, Finished, Runner, SandboxError};
 
 use super::profiles::Profiles;
@@ -21,9 +21,9 @@ impl Executor {
         spec: &CommandSpec,
         entries: &[&Entry],
         trail: &Trail,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Said, Trouble> {
         allowed::check(spec.program(), &self.settings.executor.commands)?;
-        self.with_hypervisor(entries, trail, |hypervisor| hypervisor.run(spec).map(|_| ()))
+        self.with_hypervisor(entries, trail, |hypervisor| hypervisor.run(spec))
     }
 
     /// Lets `work` reach into a guest of this kind. What is sent there goes over standard input: no file of any entry

@@ -6,6 +6,9 @@
 //! | [`issue`] | `prepare`, `token`, `install` |
 //! | [`keep`] | `adopt`, `restore` |
 //! | [`issuers`] | facts of the issuers, `trust` |
+//! | [`rollback`] | `rollback` |
+//! | [`sign`] | `sign` |
+//! | [`check`] | `run_check` |
 //! | [`deliver`] | `deliver` |
 //! | [`recheck`] | `recheck` |
 //! | [`activate`] | `activate` |
@@ -17,6 +20,7 @@
 
 mod activate;
 mod allowed;
+mod check;
 mod command;
 mod deliver;
 mod issue;
@@ -26,6 +30,8 @@ mod observe;
 mod profiles;
 mod programs;
 mod recheck;
+mod rollback;
+mod sign;
 mod trail;
 
 use std::collections::BTreeSet;
@@ -94,13 +100,17 @@ impl Executor {
             | Operation::Prepare { entry }
             | Operation::Install { entry, .. }
             | Operation::Adopt { entry }
-            | Operation::Restore { entry } => {
+            | Operation::Restore { entry }
+            | Operation::Rollback { entry, .. }
+            | Operation::Sign { entry, .. } => {
                 Ok((LaneKind::Files, vec![pair_key(&self.known(entry)?.entry)]))
             }
-            Operation::Rollback { .. }
-            | Operation::InstallRoots { .. }
-            | Operation::RunCheck { .. }
-            | Operation::Sign { .. } => Err(unknown()),
+            Operation::InstallRoots { .. } => Err(unknown()),
+            Operation::RunCheck { entry, check } => {
+                let entry = &self.known(entry)?.entry;
+                let target = check::target(entry, *check).map(Key::Target);
+                Ok((LaneKind::Commands, [pair_key(entry)].into_iter().chain(target).collect()))
+            }
             Operation::Deliver { entry } | Operation::Recheck { entry } => {
                 self.command_placement(std::slice::from_ref(entry))
             }
@@ -149,10 +159,12 @@ impl Executor {
             Operation::Activate { entries } => self.activate(&entries, trail),
             Operation::Trust { issuer, root } => self.trust(&issuer, &root),
             Operation::Recheck { entry } => self.recheck(&self.known(&entry)?.entry, trail),
-            Operation::Rollback { .. }
-            | Operation::InstallRoots { .. }
-            | Operation::RunCheck { .. }
-            | Operation::Sign { .. } => Err(unknown()),
+            Operation::Rollback { entry, to } => self.rollback(&self.known(&entry)?.entry, to),
+            Operation::RunCheck { entry, check } => self.run_check(&self.known(&entry)?.entry, check, trail),
+            Operation::Sign { entry, fingerprint, scheme, message } => {
+                self.sign(&self.known(&entry)?.entry, &fingerprint, scheme, &message)
+            }
+            Operation::InstallRoots { .. } => Err(unknown()),
         }
     }
 

@@ -56,6 +56,12 @@ pub(crate) fn provisioner<'a>(
     Ok((settings, chosen))
 }
 
+/// No password is configured for the provisioner that serves `entry` at this issuer: its certificates are renewed by
+/// showing the present one.
+pub(crate) fn renews_by_certificate(entry: &Entry, issuer: &IssuerSettings) -> bool {
+    provisioner(entry, issuer).is_ok_and(|(_, provisioner)| provisioner.password.is_none())
+}
+
 /// Signs a token with which a certificate for the names of `entry`, and the CSR with this digest, can be had.
 pub(crate) fn sign(
     keyring: &Keyring,

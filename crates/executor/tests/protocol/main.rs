@@ -12,3 +12,5 @@ mod process;
 mod recheck;
 mod restart;
 mod rig;
+mod rollback;
+mod verification;

@@ -11,7 +11,7 @@ use phoenix_core::facts::LeafFacts;
 use phoenix_core::manifest::{Entry, KeyPolicy, KeyType, Mode, RenewBefore, Usage};
 use phoenix_core::name::AbsolutePath;
 use phoenix_core::time::Timestamp;
-use phoenix_store::{Deed, EntryStore, Faults, NewPair, NoFaults, Options, StateLock, Store};
+use phoenix_store::{Deed, EntryStore, Faults, NewPair, NoFaults, Options, Other, StateLock, Store};
 use rustix::io::Errno;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -322,7 +322,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             "rollback",
             |bed| bed.full_entry("a/b"),
             two,
-            |s| s.rollback(Timestamp::from_unix(1_900_000_000)).map(drop),
+            |s| s.rollback(Other::Previous, Timestamp::from_unix(1_900_000_000)).map(drop),
             (old, Some("older")),
         ),
     ]

@@ -6,11 +6,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use phoenix_core::facts::{Baseline, FileFact};
+use phoenix_core::facts::{self, Baseline, FileFact};
 use phoenix_core::manifest::{Mode, PostCommand};
 use phoenix_core::reason::Reason;
 use phoenix_core::time::Timestamp;
-use phoenix_store::{Deed, LiveFile, sha256_hex};
+use phoenix_store::{Deed, LiveFile, Other, sha256_hex};
 
 use crate::bed::{Bed, Watch, access, everything, live_mark, pair, walk};
 
@@ -159,23 +159,67 @@ fn two_generations_are_kept_and_a_rollback_can_be_rolled_back() {
     }
     assert_eq!(handle.previous().unwrap().unwrap().leaf().serial, "two");
     let later = Timestamp::from_unix(1_900_000_000);
-    let back = handle.rollback(later).unwrap();
-    assert_eq!((back.number(), back.installed_at()), (4, later));
+    assert_eq!(handle.rollback(Other::Newer, later).unwrap_err().reason, Reason::Missing);
+    let back = handle.rollback(Other::Previous, later).unwrap();
+    assert_eq!((back.number(), back.installed_at(), back.instead_of()), (4, later, Some("print of three")));
     assert_eq!(live_mark(&entry).as_deref(), Some("two"));
-    handle.rollback(later).unwrap();
+    assert_eq!(handle.ledger().unwrap().rolled_back.as_deref(), Some("print of three"));
+    assert_eq!(handle.rollback(Other::Previous, later).unwrap_err().reason, Reason::Missing);
+    assert_eq!(live_mark(&entry).as_deref(), Some("two"));
+    handle.rollback(Other::Newer, later).unwrap();
     assert_eq!(live_mark(&entry).as_deref(), Some("three"));
+    assert_eq!(handle.ledger().unwrap().rolled_back, None);
     let home = |path: &Path| path.parent().is_some_and(|parent| parent.ends_with("generations"));
     assert_eq!(everything(&bed.state()).iter().filter(|path| home(path)).count(), 2);
+}
+
+#[test]
+fn what_was_done_for_a_pair_does_not_count_after_it_was_put_back() {
+    let bed = Bed::new();
+    let handle = bed.open().entry(&bed.entry("a"));
+    let deed = |mark: &str| facts::Deed {
+        fingerprint: format!("print of {mark}"),
+        of: "command".into(),
+        at: Timestamp::default(),
+    };
+    handle.install(pair("one")).unwrap();
+    handle.update_ledger(|ledger| ledger.activated = Some(deed("one"))).unwrap();
+    handle.install(pair("two")).unwrap();
+    assert_eq!(handle.ledger().unwrap().activated, Some(deed("one")), "the command failed for the second");
+    handle.rollback(Other::Previous, Timestamp::default()).unwrap();
+    assert_eq!(handle.ledger().unwrap().activated, None);
+    handle.update_ledger(|ledger| ledger.activated = Some(deed("one"))).unwrap();
+    assert_eq!(handle.ledger().unwrap().activated, Some(deed("one")));
+    handle.install(pair("three")).unwrap();
+    let ledger = handle.ledger().unwrap();
+    assert_eq!((ledger.rolled_back, ledger.activated), (None, Some(deed("one"))));
+}
+
+#[test]
+fn an_adopted_pair_comes_back_as_it_was() {
+    let bed = Bed::new();
+    let entry = bed.entry("a");
+    fs::create_dir(bed.root().join("a")).unwrap();
+    fs::write(entry.cert_path.as_path(), "CERT x\n").unwrap();
+    fs::write(entry.key_path.as_path(), "PRIVATE x\n").unwrap();
+    fs::set_permissions(entry.key_path.as_path(), fs::Permissions::from_mode(0o640)).unwrap();
+    let handle = bed.open().entry(&entry);
+    handle.adopt(&pair("x"), &handle.read_live().unwrap()).unwrap();
+    handle.install(pair("y")).unwrap();
+    let back = handle.rollback(Other::Previous, Timestamp::default()).unwrap();
+    assert!(back.adopted());
+    assert_eq!(access(&entry.key_path).2, 0o640);
+    assert_eq!(handle.ledger().unwrap().baseline, handle.read_live().unwrap().baseline());
 }
 
 #[test]
 fn without_an_earlier_pair_there_is_no_rollback() {
     let bed = Bed::new();
     let handle = bed.open().entry(&bed.entry("a"));
-    assert_eq!(handle.rollback(Timestamp::default()).unwrap_err().reason, Reason::Missing);
+    assert_eq!(handle.rollback(Other::Previous, Timestamp::default()).unwrap_err().reason, Reason::Missing);
     assert_eq!(handle.restore().unwrap_err().reason, Reason::Missing);
     handle.install(pair("x")).unwrap();
-    assert_eq!(handle.rollback(Timestamp::default()).unwrap_err().reason, Reason::Missing);
+    assert_eq!(handle.rollback(Other::Previous, Timestamp::default()).unwrap_err().reason, Reason::Missing);
 }
 
 #[test]
