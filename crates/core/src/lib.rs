@@ -16,6 +16,8 @@
 //! | [`breaker`] | whether an issuer can be asked, and when it is looked at again |
 //! | [`lifecycle`] | one entry's state machine |
 //! | [`explanation`] | why an entry is as it is and what happens next |
+//! | [`window`] | when a maintenance window is open, daylight-saving time included |
+//! | [`waves`] | equal commands of several entries run once |
 
 pub mod backoff;
 pub mod breaker;
@@ -33,3 +35,5 @@ pub mod schedule;
 pub mod scheme;
 pub mod settings;
 pub mod time;
+pub mod waves;
+pub mod window;

@@ -29,7 +29,12 @@ pub(super) fn absorb(
     now: Timestamp,
 ) -> Option<Offer> {
     match event {
-        Event::Look | Event::Rewritten | Event::IssuerBack | Event::Ordered(_) => {}
+        Event::Look
+        | Event::Rewritten
+        | Event::IssuerBack
+        | Event::Invited
+        | Event::Withdrawn
+        | Event::Ordered(_) => {}
         Event::Issued(Ok(offer)) => {
             state.memory.overcome(Stage::Issue);
             return Some(offer);

@@ -35,6 +35,8 @@ pub struct Context<'a> {
     pub jitter: Jitter,
     /// Whether an issuer can be asked.
     pub availability: &'a Availability,
+    /// When the entry's command line ran last, for whichever entry: what a restart budget counts from.
+    pub last_run: Option<Timestamp>,
 }
 
 /// Something that the edges do for an entry.

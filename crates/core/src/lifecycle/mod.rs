@@ -81,6 +81,10 @@ pub enum Event {
     Rewritten,
     /// An issuer that could not be asked can be asked again.
     IssuerBack,
+    /// The command that the entry waits for is about to run for others: it may go along.
+    Invited,
+    /// [`Action::Activate`] was not begun and will not be: something happened while it was held for others.
+    Withdrawn,
     /// An operator asks for something.
     Ordered(Request),
     /// [`Action::Observe`] ended.
@@ -155,6 +159,17 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
                 look(&mut state, &mut actions);
             }
         }
+        Event::Invited => {
+            if matches!(state.phase, Phase::Idle) {
+                state.memory.retry_now(Stage::Activate, now);
+                look(&mut state, &mut actions);
+            }
+        }
+        Event::Withdrawn => {
+            state.phase = Phase::Idle;
+            state.overruled = false;
+            look(&mut state, &mut actions);
+        }
         Event::Ordered(request) => {
             accept(&mut state.memory, &request, now);
             state.reached = None;
@@ -197,7 +212,12 @@ impl Event {
     /// to fetch the manifest.
     pub fn is_overtaken(&self) -> bool {
         let trouble = match self {
-            Self::Look | Self::Rewritten | Self::IssuerBack | Self::Ordered(_) => None,
+            Self::Look
+            | Self::Rewritten
+            | Self::IssuerBack
+            | Self::Invited
+            | Self::Withdrawn
+            | Self::Ordered(_) => None,
             Self::Issued(result) => result.as_ref().err().map(|(_, trouble)| trouble),
             Self::Installed(result) => result.as_ref().err(),
             Self::Observed(result)
@@ -263,7 +283,9 @@ fn proceed(
         Decision::Stuck(stage, trouble, next) => {
             let next = next.max(now.plus(crate::backoff::SHORTEST));
             stuck(&mut state.memory, stage, trouble, next, now);
-            rest(state, Some(next), actions);
+            // What holds one stage up does not put off the renewal.
+            let renewal = renew_at(context.entry, context.jitter, seen).filter(|at| *at > now);
+            rest(state, Some(renewal.map_or(next, |at| at.min(next))), actions);
         }
         Decision::AwaitIssuer(trouble, next) => {
             stuck(&mut state.memory, Stage::Issue, trouble, next, now);

@@ -16,6 +16,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 struct Bench {
     entry: Entry,
     availability: Availability,
+    last_run: Option<Timestamp>,
     state: State,
     now: Timestamp,
 }
@@ -25,6 +26,7 @@ impl Bench {
         Self {
             entry: samples::entry("one"),
             availability: Availability::Ready,
+            last_run: None,
             state: State::default(),
             now: NOW,
         }
@@ -32,7 +34,7 @@ impl Bench {
 
     fn send(&mut self, event: Event) -> Vec<Action> {
         let context =
-            Context { entry: &self.entry, jitter: Jitter::default(), availability: &self.availability };
+            Context { entry: &self.entry, jitter: Jitter::default(), availability: &self.availability, last_run: self.last_run };
         let (state, actions) = step(std::mem::take(&mut self.state), &context, event, self.now);
         self.state = state;
         actions.into_iter().filter(|action| *action != Action::Remember).collect()

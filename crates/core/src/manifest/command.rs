@@ -10,6 +10,7 @@ use crate::diagnostic::suggest;
 use crate::diagnostic::tree::{Kind, Value};
 use crate::name::AbsolutePath;
 use crate::settings::{Schedule, parse_duration};
+use crate::window::Zone;
 
 /// Fields of `command`.
 pub(super) const COMMAND: &[&str] = &["timeout", "min_interval"];
@@ -131,7 +132,7 @@ pub(super) fn window(fields: &mut Fields<'_, '_>) -> Result<Option<Window>, Repo
             "say how long the window stays open, such as \"2h\"",
             parsed(parse_duration),
         );
-        let timezone = fields.optional("timezone", parsed(timezone));
+        let timezone = fields.optional("timezone", timezone);
         Ok(Window { cron: cron?, duration: duration?, timezone: timezone? })
     });
     if fields.has("window") && !fields.has("post_renewal_command") {
@@ -140,14 +141,10 @@ pub(super) fn window(fields: &mut Fields<'_, '_>) -> Result<Option<Window>, Repo
     window
 }
 
-/// The form of an IANA zone name; whether the zone exists is known where the time-zone data is.
-fn timezone(text: &str) -> Result<String, String> {
-    let part = |part: &str| {
-        part.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic())
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'-'))
-    };
-    if text.len() <= 64 && text.split('/').count() <= 3 && text.split('/').all(part) {
-        return Ok(text.to_owned());
-    }
-    Err(format!("`{text}` is no time zone: write its IANA name, such as Europe/Amsterdam or UTC"))
+fn timezone(value: &Value) -> Reading<Zone> {
+    let name = text(value)?;
+    name.parse().map_err(|_| {
+        let otherwise = "write its IANA name, such as Europe/Amsterdam or UTC";
+        Problem::new(format!("`{name}` is no time zone"), suggest::advice(name, Zone::names(), otherwise)).into()
+    })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{AbsolutePath, CertName, IssuerName};
+use crate::window::Zone;
 
 /// One certificate to keep alive. Every value has been checked and every default applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -381,6 +382,6 @@ pub struct Window {
     pub cron: String,
     /// How long the window stays open.
     pub duration: Duration,
-    /// IANA time zone; none means the host's.
-    pub timezone: Option<String>,
+    /// Time zone of `cron`; none means the host's.
+    pub timezone: Option<Zone>,
 }

@@ -1,6 +1,6 @@
 //! What is the next thing to do when the files need nothing?
 
-use super::Case;
+use super::{Case, gate};
 use crate::backoff::LONGEST;
 use crate::lifecycle::decide::{Decision, Work};
 use crate::lifecycle::memory::{Reach, Stage};
@@ -41,6 +41,24 @@ pub const DEPLOY: &[Rule<Decision>] = &[
         test: |case| {
             let (_, reach, _) = open_stage(case)?;
             (case.reach() < reach).then_some(Decision::Rest(case.renewal))
+        },
+    },
+    Rule {
+        name: "window-closed",
+        about: "the command is to run, and its maintenance window is closed: its opening is waited for",
+        fact: gate::window_words,
+        test: |case| {
+            is_next(case, Work::Activate)?;
+            gate::window(case)
+        },
+    },
+    Rule {
+        name: "restart-budget",
+        about: "the command is to run, and the same command line ran less than `min_interval` ago",
+        fact: gate::budget_words,
+        test: |case| {
+            is_next(case, Work::Activate)?;
+            gate::budget(case)
         },
     },
     Rule {
@@ -108,10 +126,14 @@ fn open_stage(case: &Case<'_>) -> Option<(Work, Reach, Finding)> {
     })
 }
 
-/// `work`, if that is the next stage.
-fn act(case: &Case<'_>, work: Work) -> Option<Decision> {
+/// Why `work` is to be done, if that is the next stage.
+fn is_next(case: &Case<'_>, work: Work) -> Option<Finding> {
     let (open, _, why) = open_stage(case)?;
-    (open == work).then_some(Decision::Act(work, why))
+    (open == work).then_some(why)
+}
+
+fn act(case: &Case<'_>, work: Work) -> Option<Decision> {
+    is_next(case, work).map(|why| Decision::Act(work, why))
 }
 
 fn done_words(done: Option<bool>) -> String {

@@ -11,6 +11,7 @@
 mod case;
 mod deploy;
 mod files;
+mod gate;
 mod next;
 
 pub use case::{Case, Need};

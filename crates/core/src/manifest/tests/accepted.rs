@@ -229,7 +229,7 @@ fn windows_and_limits_of_the_command_are_taken_over() {
     assert_eq!(command.argv[0], "/usr/sbin/pct");
     let window = entry.window.unwrap();
     assert_eq!((window.cron.as_str(), window.duration), ("0 3 * * 7", Duration::from_secs(7200)));
-    assert_eq!(window.timezone.as_deref(), Some("Europe/Amsterdam"));
+    assert_eq!(window.timezone.map(|zone| zone.to_string()).as_deref(), Some("Europe/Amsterdam"));
 }
 
 #[test]

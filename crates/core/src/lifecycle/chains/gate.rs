@@ -1,0 +1,118 @@
+//! What keeps a command from running now: its maintenance window and its restart budget. Both give way while there
+//! is still time for several attempts before what consumers use expires, and to an operator's `renew`.
+
+use std::time::Duration;
+
+use super::Case;
+use crate::facts::OwnCopy;
+use crate::lifecycle::decide::Decision;
+use crate::lifecycle::memory::Stage;
+use crate::manifest::PostCommand;
+use crate::reason::{Reason, RetryClass, Trouble};
+use crate::schedule;
+use crate::time::Timestamp;
+use crate::window::Opening;
+
+/// The longest time before expiry at which nothing holds a command back any more.
+const LONGEST_MARGIN: Duration = Duration::from_secs(86_400);
+
+/// The command waits for its maintenance window.
+pub(super) fn window(case: &Case<'_>) -> Option<Decision> {
+    let gives_way = gives_way(case)?;
+    if opening(case, case.now) == Opening::Open {
+        return None;
+    }
+    let until = opens(case, budget_until(case).unwrap_or(case.now)).min(gives_way);
+    Some(Decision::Stuck(Stage::Activate, told(case, Reason::WindowClosed), until))
+}
+
+/// The command waits for its restart budget.
+pub(super) fn budget(case: &Case<'_>) -> Option<Decision> {
+    let gives_way = gives_way(case)?;
+    let until = opens(case, budget_until(case)?).min(gives_way);
+    Some(Decision::Stuck(Stage::Activate, told(case, Reason::RestartBudget), until))
+}
+
+/// The facts of [`window`].
+pub(super) fn window_words(case: &Case<'_>) -> String {
+    let Some(window) = &case.entry.window else { return "there is no window".to_owned() };
+    let (cron, zone) = (&window.cron, window.timezone.map_or_else(String::new, |zone| format!(" {zone}")));
+    match window.opening(case.now) {
+        Opening::Open => format!("the window `{cron}`{zone} is open"),
+        Opening::At(opens) => format!("the window `{cron}`{zone} opens at {opens}"),
+        Opening::Never => format!("the window `{cron}`{zone} will not open"),
+    }
+}
+
+/// The facts of [`budget`].
+pub(super) fn budget_words(case: &Case<'_>) -> String {
+    let Some(interval) = case.entry.command.as_ref().and_then(|command| command.min_interval) else {
+        return "the command has no `min_interval`".to_owned();
+    };
+    match case.context.last_run {
+        Some(at) => format!("the command line ran last at {at}, at most once in {} s", interval.as_secs()),
+        None => format!("no run of the command line is known, at most one in {} s", interval.as_secs()),
+    }
+}
+
+/// When nothing holds the command back any more; none when nothing does now, or no command is to run.
+fn gives_way(case: &Case<'_>) -> Option<Timestamp> {
+    let (own, command) = (case.seen.own.as_ref()?, case.entry.command.as_ref()?);
+    let urgent = case.memory.order.as_ref().is_some_and(|order| order.urgent);
+    let at = in_use_until(case, own).minus(margin(own, command));
+    (!urgent && at > case.now).then_some(at)
+}
+
+/// Long enough for several attempts, should the first one fail.
+fn margin(own: &OwnCopy, command: &PostCommand) -> Duration {
+    let lifetime = own.leaf.lifetime();
+    (lifetime / 10).min(LONGEST_MARGIN).max(command.timeout.saturating_mul(3)).min(lifetime / 5)
+}
+
+/// When what consumers use expires. Where that was forgotten, something was activated before and must have had as
+/// much left as it is renewed with; where nothing was, nothing can expire before the new one does.
+fn in_use_until(case: &Case<'_>, own: &OwnCopy) -> Timestamp {
+    let forgotten = || match &case.seen.ledger.activated {
+        Some(_) => {
+            let before = schedule::renew_before(case.entry.renew_before, own.leaf.lifetime());
+            own.installed_at.plus(before / 2)
+        }
+        None => own.leaf.not_after,
+    };
+    case.memory.in_use_until.unwrap_or_else(forgotten)
+}
+
+/// When the restart budget allows the next run, if not now.
+fn budget_until(case: &Case<'_>) -> Option<Timestamp> {
+    let interval = case.entry.command.as_ref()?.min_interval?;
+    // A run that lies in the future was noted under a clock that was wrong.
+    let last = case.context.last_run?.min(case.now);
+    Some(last.plus(interval)).filter(|until| *until > case.now)
+}
+
+fn opening(case: &Case<'_>, at: Timestamp) -> Opening {
+    case.entry.window.as_ref().map_or(Opening::Open, |window| window.opening(at))
+}
+
+/// The first moment not before `at` at which the window is open.
+fn opens(case: &Case<'_>, at: Timestamp) -> Timestamp {
+    match opening(case, at) {
+        Opening::Open => at,
+        Opening::At(opens) => opens,
+        Opening::Never => Timestamp::from_unix(i64::MAX),
+    }
+}
+
+/// A command that failed says so until it has succeeded; anything else says what it waits for.
+fn told(case: &Case<'_>, reason: Reason) -> Trouble {
+    let failure = case.memory.failures.get(&Stage::Activate).map(|failure| &failure.trouble);
+    if let Some(trouble) = failure.filter(|trouble| trouble.reason.class() != RetryClass::Waiting) {
+        return trouble.clone();
+    }
+    let name = &case.entry.name;
+    let what = match reason {
+        Reason::WindowClosed => "the command waits for its maintenance window",
+        _ => "the same command ran less than its `min_interval` ago",
+    };
+    Trouble::new(reason, format!("{what}; `phoenix-certctl renew --name {name}` does not wait"))
+}
