@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::time::SystemTime;
 
 use phoenix_core::time::Timestamp;
+use phoenix_core::window::Zone;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
@@ -20,6 +21,11 @@ pub(crate) fn now() -> Timestamp {
         Ok(since) => Timestamp::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
         Err(before) => Timestamp::from_unix(-i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX)),
     }
+}
+
+/// The host's time zone, by what tzselect(8) and timedatectl(1) write. UTC where that names no known one.
+pub(crate) fn host_zone() -> Zone {
+    iana_time_zone::get_timezone().ok().and_then(|name| name.parse().ok()).unwrap_or(Zone::UTC)
 }
 
 /// What ended a wait.

@@ -58,7 +58,8 @@ impl Job {
             Action::Restore => Event::Restored(self.observed(Operation::Restore { entry }).await),
             Action::Deliver => Event::Delivered(self.done(Operation::Deliver { entry }).await),
             Action::Activate => {
-                Event::Activated(self.done(Operation::Activate { entries: vec![entry] }).await)
+                let one = self.activate(vec![entry]).await;
+                Event::Activated(one.and_then(|mut all| all.pop().ok_or_else(senseless)))
             }
             Action::Install(offer) => Event::Installed(self.install(offer).await),
         };
@@ -68,6 +69,15 @@ impl Job {
     async fn observed(&self, operation: Operation) -> Result<Observation, Trouble> {
         match self.executor.ask(operation).await? {
             Answer::Observed(observation) => Ok(*observation),
+            _ => Err(senseless()),
+        }
+    }
+
+    /// Runs the command that `entries` share once; the facts of each afterwards, in the same order.
+    pub(crate) async fn activate(&self, entries: Vec<EntryRef>) -> Result<Vec<Observation>, Trouble> {
+        let count = entries.len();
+        match self.executor.ask(Operation::Activate { entries }).await? {
+            Answer::Done { observations } if observations.len() == count => Ok(observations),
             _ => Err(senseless()),
         }
     }
@@ -152,6 +162,20 @@ impl Job {
                 Err(error.trouble)
             }
         }
+    }
+}
+
+/// The event that tells of the failure of `action`; none for what is not done by a job.
+pub(crate) fn failure_of(action: &Action) -> fn(Trouble) -> Option<Event> {
+    match action {
+        Action::Observe => |trouble| Some(Event::Observed(Err(trouble))),
+        Action::Issue => |trouble| Some(Event::Issued(Err((Stage::Issue, trouble)))),
+        Action::Install(_) => |trouble| Some(Event::Installed(Err(trouble))),
+        Action::Adopt => |trouble| Some(Event::Adopted(Err(trouble))),
+        Action::Restore => |trouble| Some(Event::Restored(Err(trouble))),
+        Action::Deliver => |trouble| Some(Event::Delivered(Err(trouble))),
+        Action::Activate => |trouble| Some(Event::Activated(Err(trouble))),
+        Action::WakeAt(_) | Action::Remember => |_| None,
     }
 }
 

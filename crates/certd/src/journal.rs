@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use phoenix_core::lifecycle::Memory;
 use phoenix_core::name::{AbsolutePath, IssuerName};
+use phoenix_core::time::Timestamp;
+use phoenix_core::waves::Runs;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -32,6 +34,8 @@ enum Line {
     Entry { key_path: AbsolutePath, memory: Memory },
     /// An issuer that has answered at least once.
     Answered { issuer: IssuerName },
+    /// When a command line ran last.
+    Ran { command: Vec<String>, at: Timestamp },
 }
 
 /// The open journal.
@@ -46,6 +50,7 @@ pub(crate) struct Journal {
     seed: u64,
     entries: BTreeMap<AbsolutePath, Memory>,
     answered: BTreeSet<IssuerName>,
+    runs: Runs,
 }
 
 impl Journal {
@@ -55,6 +60,7 @@ impl Journal {
         let mut seed = None;
         let mut entries = BTreeMap::new();
         let mut answered = BTreeSet::new();
+        let mut runs = Runs::default();
         let mut damaged = 0_u32;
         for line in read_lines(&path)? {
             match serde_json::from_slice(&line) {
@@ -65,6 +71,7 @@ impl Journal {
                 Ok(Line::Answered { issuer }) => {
                     answered.insert(issuer);
                 }
+                Ok(Line::Ran { command, at }) => drop(runs.note(&command, at)),
                 Err(_) => damaged += 1,
             }
         }
@@ -74,7 +81,7 @@ impl Journal {
         let seed = seed.unwrap_or_else(fresh_seed);
         let file = File::open("/dev/null")?;
         let mut journal =
-            Self { path, file, lines: 0, unsynced: false, torn: false, seed, entries, answered };
+            Self { path, file, lines: 0, unsynced: false, torn: false, seed, entries, answered, runs };
         journal.rewrite()?;
         Ok(journal)
     }
@@ -108,8 +115,32 @@ impl Journal {
         Ok(())
     }
 
+    /// When a command line ran last.
+    pub(crate) fn last_run(&self, command: &[String]) -> Option<Timestamp> {
+        self.runs.last(command)
+    }
+
+    /// Remembers that a command line ran, durably after the next [`Self::sync`].
+    pub(crate) fn remember_run(&mut self, command: &[String], at: Timestamp) -> io::Result<()> {
+        if self.runs.note(command, at) {
+            self.append(&Line::Ran { command: command.to_vec(), at })?;
+        }
+        Ok(())
+    }
+
+    /// Forgets runs of command lines that nobody has any more.
+    pub(crate) fn retain_runs(&mut self, kept: impl Fn(&[String]) -> bool) {
+        self.runs.retain(kept);
+    }
+
+    /// The clock was set: nothing that is remembered lies in the future.
+    pub(crate) fn rewind(&mut self, now: Timestamp) {
+        self.runs.rewind(now);
+    }
+
     fn append(&mut self, line: &Line) -> io::Result<()> {
-        if self.torn || self.lines > SLACK + 4 * (self.entries.len() + self.answered.len()) {
+        if self.torn || self.lines > SLACK + 4 * (self.entries.len() + self.answered.len() + self.runs.len())
+        {
             return self.rewrite();
         }
         let mut bytes = serde_json::to_vec(line)?;
@@ -144,6 +175,7 @@ impl Journal {
                 .map(|(key_path, memory)| Line::Entry { key_path: key_path.clone(), memory: memory.clone() }),
         );
         lines.extend(self.answered.iter().map(|issuer| Line::Answered { issuer: issuer.clone() }));
+        lines.extend(self.runs.iter().map(|(command, at)| Line::Ran { command: command.to_vec(), at }));
         let mut bytes = Vec::new();
         for line in &lines {
             serde_json::to_writer(&mut bytes, line)?;
@@ -187,7 +219,6 @@ fn fresh_seed() -> u64 {
 mod tests {
     use phoenix_core::lifecycle::Stage;
     use phoenix_core::reason::{Reason, Trouble};
-    use phoenix_core::time::Timestamp;
 
     use super::*;
 

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::Engine;
 use super::entries::Tracked;
-use crate::clock::now;
+use crate::clock::{host_zone, now};
 use crate::executor::Executor;
 
 /// What was fetched.
@@ -66,15 +66,7 @@ async fn page(executor: &Executor, refresh: bool, offset: usize) -> Result<Snaps
 
 /// What the manifest asks for and this version does not do yet.
 fn not_carried_out(entry: &Entry) -> Option<String> {
-    let wishes = [
-        ("verify", !entry.verify.is_empty()),
-        ("rollback", entry.rollback),
-        ("window", entry.window.is_some()),
-        (
-            "command.min_interval",
-            entry.command.as_ref().is_some_and(|command| command.min_interval.is_some()),
-        ),
-    ];
+    let wishes = [("verify", !entry.verify.is_empty()), ("rollback", entry.rollback)];
     let wished: Vec<&str> = wishes.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect();
     (!wished.is_empty()).then(|| format!("this version does not carry out: {}", wished.join(", ")))
 }
@@ -118,6 +110,7 @@ impl Engine {
         let kept: BTreeSet<&AbsolutePath> = order.iter().collect();
         for key in self.entries.keys().iter().filter(|key| !kept.contains(key)) {
             let Some(tracked) = self.entries.get_mut(key) else { continue };
+            self.waves.remove(key);
             if tracked.state.memory.drop_orders() {
                 self.remember(key);
             }
@@ -128,7 +121,11 @@ impl Engine {
         let at = now();
         let mut order = Vec::with_capacity(entries.len());
         let mut events = Vec::new();
-        for SnapshotEntry { digest, entry, mut warnings } in entries {
+        let zone = host_zone();
+        for SnapshotEntry { digest, mut entry, mut warnings } in entries {
+            if let Some(window) = &mut entry.window {
+                window.timezone.get_or_insert(zone);
+            }
             warnings.extend(not_carried_out(&entry));
             let key = entry.key_path.clone();
             let jitter = Jitter::of(self.journal.seed(), &entry);
@@ -151,6 +148,7 @@ impl Engine {
         }
         self.forget_orders_of_removed(&order);
         self.entries.set_order(order);
+        self.forget_commands();
         self.decided.retain(|(key, _)| self.entries.get(key).is_some());
         self.orders.forget_removed(&self.entries);
         for (key, event) in events {

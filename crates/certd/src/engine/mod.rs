@@ -8,6 +8,8 @@ mod issuers;
 mod manifest;
 mod orders;
 mod status;
+mod waves;
+mod work;
 
 use phoenix_core::lifecycle::{Action, Context, Event, step};
 use phoenix_core::manifest::InvalidEntry;
@@ -15,9 +17,10 @@ use phoenix_core::name::{AbsolutePath, IssuerName};
 use phoenix_core::reason::Trouble;
 use phoenix_core::settings::{Schedule, Settings};
 use phoenix_core::time::Timestamp;
+use phoenix_core::waves::Waves;
 use phoenix_issuers::Health;
 use phoenix_protocol::control::{ErrorDocument, Progress, RenewRequest, StatusDocument, SyncRequest};
-use phoenix_protocol::executor::{EntryRef, IssuerFacts, ManifestFacts};
+use phoenix_protocol::executor::{IssuerFacts, ManifestFacts};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -25,7 +28,7 @@ use tracing::{error, info, warn};
 use crate::authorities::Authorities;
 use crate::clock::{WallTimer, Woken, now};
 use crate::executor::Executor;
-use crate::jobs::{IssuerNews, Job};
+use crate::jobs::IssuerNews;
 use crate::journal::Journal;
 use entries::Entries;
 pub(crate) use manifest::Fetched;
@@ -54,6 +57,13 @@ pub(crate) enum Message {
         event: Box<Event>,
         /// What issuers did meanwhile.
         news: Vec<IssuerNews>,
+    },
+    /// A command ran, however it ended.
+    Ran {
+        /// Its command line.
+        command: Vec<String>,
+        /// When it ended.
+        at: Timestamp,
     },
     /// Someone wants to know whether the engine makes progress.
     Ping(oneshot::Sender<()>),
@@ -86,6 +96,10 @@ pub(crate) struct Engine {
     authorities: Authorities,
     entries: Entries,
     orders: Orders,
+    /// Entries that share a command.
+    waves: Waves<AbsolutePath>,
+    /// Of these, those that were just held and nobody was told of.
+    held: Vec<AbsolutePath>,
     manifest: Option<ManifestFacts>,
     /// Entries that the manifest has wrong.
     invalid: Vec<InvalidEntry>,
@@ -125,6 +139,8 @@ impl Engine {
             authorities,
             entries: Entries::default(),
             orders: Orders::default(),
+            waves: Waves::default(),
+            held: Vec::new(),
             manifest: None,
             invalid: Vec::new(),
             early: Vec::new(),
@@ -183,6 +199,9 @@ impl Engine {
                 self.start(&key, action);
             }
         }
+        if !early {
+            self.depart();
+        }
     }
 
     fn deadline(&self) -> Option<Timestamp> {
@@ -193,6 +212,7 @@ impl Engine {
             self.entries.next_wake(),
             self.authorities.next_look(),
             self.orders.next_deadline(),
+            self.waves.next_departure(now()),
             early,
         ];
         candidates.into_iter().flatten().min()
@@ -223,6 +243,7 @@ impl Engine {
                 }
             }
             Message::Trusted(facts) => self.informed(&facts),
+            Message::Ran { command, at } => self.note_run(&command, at),
             Message::Ping(reply) => {
                 let _ = reply.send(());
             }
@@ -253,6 +274,7 @@ impl Engine {
             self.next_sweep = Some(at);
             self.early_until = self.early_until.min(at.plus(FIRST_LOOK));
             self.authorities.clock_set(at);
+            self.journal.rewind(at);
         }
         if self.next_poll <= at {
             self.next_poll = at.plus(self.settings.renewal.poll);
@@ -282,13 +304,23 @@ impl Engine {
 
     /// Tells an entry what happened and carries out what is decided.
     fn send(&mut self, key: &AbsolutePath, event: Event) {
-        let at = now();
         if event.is_overtaken() {
             self.fetch(true);
         }
+        // A command that waits for others is not begun for a certificate or wishes that are about to change.
+        if matches!(event, Event::Rewritten | Event::Ordered(_)) && self.waves.is_held(key) {
+            self.decide(key, Event::Withdrawn);
+        }
+        self.decide(key, event);
+    }
+
+    fn decide(&mut self, key: &AbsolutePath, event: Event) {
+        let at = now();
+        let last_run = self.last_run(key, at);
         let Some(tracked) = self.entries.get_mut(key) else { return };
         let availability = self.authorities.availability(&tracked.entry, at);
-        let context = Context { entry: &tracked.entry, jitter: tracked.jitter, availability: &availability };
+        let context =
+            Context { entry: &tracked.entry, jitter: tracked.jitter, availability: &availability, last_run };
         let (state, actions) = step(std::mem::take(&mut tracked.state), &context, event, at);
         tracked.state = state;
         for action in actions {
@@ -298,6 +330,7 @@ impl Engine {
                 action => self.decided.push((key.clone(), action)),
             }
         }
+        self.take_part(key, at);
         self.entries.note_look(key);
         self.orders.update(key, &self.entries, &self.authorities);
     }
@@ -307,32 +340,6 @@ impl Engine {
         if let Err(error) = self.journal.remember(key, &tracked.state.memory) {
             error!("cannot write the journal: {error}. A restart forgets recent failures and orders");
         }
-    }
-
-    fn start(&mut self, key: &AbsolutePath, action: Action) {
-        let Some(tracked) = self.entries.get(key) else { return };
-        if !matches!(action, Action::Observe) {
-            let why = tracked.state.finding.as_ref().map_or("", |finding| finding.message.as_str());
-            info!(name = %tracked.entry.name, "{}: {}: {why}", tracked.entry.name, orders::words(&action));
-            self.orders.progress(key, &tracked.entry.name, &action);
-        }
-        let job = Job {
-            executor: self.executor.clone(),
-            reference: EntryRef { name: tracked.entry.name.clone(), digest: tracked.digest.clone() },
-            doors: self.authorities.doors(&tracked.entry),
-            entry: tracked.entry.clone(),
-        };
-        let (messages, key, gate) = (self.messages.clone(), key.clone(), self.entries.gate());
-        let incarnation = tracked.incarnation;
-        tokio::spawn(async move {
-            let observing = matches!(action, Action::Observe);
-            // The semaphore is never closed.
-            let _permit = if observing { gate.acquire().await.ok() } else { None };
-            if let Some((event, news)) = job.run(action).await {
-                let _ =
-                    messages.send(Message::Ended { key, incarnation, event: Box::new(event), news }).await;
-            }
-        });
     }
 
     /// Fetches the manifest, now or as soon as the fetch under way is over.

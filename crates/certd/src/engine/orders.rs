@@ -35,6 +35,9 @@ struct Waiter {
     progress: mpsc::UnboundedSender<Progress>,
 }
 
+/// Said of an entry whose command is held for others.
+pub(super) const HELD: &str = "waiting for other certificates that share the command";
+
 /// What an action is called in progress lines and in the log.
 pub(super) fn words(action: &Action) -> &'static str {
     match action {
@@ -97,9 +100,9 @@ impl Orders {
     }
 
     /// Tells those who wait for an entry what is being done for it.
-    pub(super) fn progress(&self, key: &AbsolutePath, name: &CertName, action: &Action) {
+    pub(super) fn progress(&self, key: &AbsolutePath, name: &CertName, message: &str) {
         for waiter in self.0.iter().filter(|waiter| waiter.open.contains(key)) {
-            let line = Progress::Stage { name: name.to_string(), message: words(action).to_owned() };
+            let line = Progress::Stage { name: name.to_string(), message: message.to_owned() };
             let _ = waiter.progress.send(line);
         }
     }

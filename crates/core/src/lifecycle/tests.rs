@@ -33,8 +33,12 @@ impl Bench {
     }
 
     fn send(&mut self, event: Event) -> Vec<Action> {
-        let context =
-            Context { entry: &self.entry, jitter: Jitter::default(), availability: &self.availability, last_run: self.last_run };
+        let context = Context {
+            entry: &self.entry,
+            jitter: Jitter::default(),
+            availability: &self.availability,
+            last_run: self.last_run,
+        };
         let (state, actions) = step(std::mem::take(&mut self.state), &context, event, self.now);
         self.state = state;
         actions.into_iter().filter(|action| *action != Action::Remember).collect()

@@ -145,6 +145,7 @@ fn timezone(value: &Value) -> Reading<Zone> {
     let name = text(value)?;
     name.parse().map_err(|_| {
         let otherwise = "write its IANA name, such as Europe/Amsterdam or UTC";
-        Problem::new(format!("`{name}` is no time zone"), suggest::advice(name, Zone::names(), otherwise)).into()
+        Problem::new(format!("`{name}` is no time zone"), suggest::advice(name, Zone::names(), otherwise))
+            .into()
     })
 }

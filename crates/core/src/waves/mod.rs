@@ -156,7 +156,8 @@ impl<K: Ord + Clone> Group<K> {
 
     /// Those who have waited longest go first when there are too many.
     fn depart(&mut self) -> Vec<K> {
-        let mut held: Vec<(Timestamp, K)> = std::mem::take(&mut self.held).into_iter().map(|(key, at)| (at, key)).collect();
+        let mut held: Vec<(Timestamp, K)> =
+            std::mem::take(&mut self.held).into_iter().map(|(key, at)| (at, key)).collect();
         held.sort();
         let left = held.split_off(held.len().min(LARGEST));
         self.held = left.into_iter().map(|(at, key)| (key, at)).collect();

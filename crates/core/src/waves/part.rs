@@ -54,7 +54,10 @@ fn patience(state: &State, now: Timestamp) -> Duration {
 fn is_wanted(state: &State, now: Timestamp) -> bool {
     let memory = &state.memory;
     let retried = |stage| memory.failures.get(stage).is_some_and(|failure| failure.next_attempt_at <= now);
-    memory.reissue || memory.redeliver || memory.reactivate || [Stage::Issue, Stage::Activate].iter().any(retried)
+    memory.reissue
+        || memory.redeliver
+        || memory.reactivate
+        || [Stage::Issue, Stage::Activate].iter().any(retried)
 }
 
 /// What holds it up is no other than what would hold up a run for others too.

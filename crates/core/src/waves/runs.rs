@@ -40,6 +40,16 @@ impl Runs {
         self.0.iter().map(|(command, at)| (command.as_slice(), *at))
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Forgets command lines that are not among `kept`.
     pub fn retain(&mut self, kept: impl Fn(&[String]) -> bool) {
         self.0.retain(|command, _| kept(command));

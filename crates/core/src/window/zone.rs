@@ -33,9 +33,8 @@ impl Zone {
 
     /// How far clocks in the zone are ahead of UTC at `at`, in seconds.
     pub fn offset(self, at: Timestamp) -> i32 {
-        DateTime::from_timestamp(at.unix(), 0).map_or(0, |utc| {
-            self.0.offset_from_utc_datetime(&utc.naive_utc()).fix().local_minus_utc()
-        })
+        DateTime::from_timestamp(at.unix(), 0)
+            .map_or(0, |utc| self.0.offset_from_utc_datetime(&utc.naive_utc()).fix().local_minus_utc())
     }
 
     /// The first moment after `from`, and not after `until`, at which clocks in the zone are set.

@@ -108,7 +108,12 @@ impl World {
         let at = self.clock.wall();
         let Some(Some(tracked)) = self.daemon.tracked.get_mut(key) else { return };
         let availability = authority::availability(&tracked.doors, &self.daemon.known, at);
-        let context = Context { entry: &tracked.entry, jitter: tracked.jitter, availability: &availability };
+        let context = Context {
+            entry: &tracked.entry,
+            jitter: tracked.jitter,
+            availability: &availability,
+            last_run: None,
+        };
         self.watch.before_step(&self.clock, key, &event, &availability);
         let (mut state, mut actions) = step(std::mem::take(&mut tracked.state), &context, event, at);
         if self.plan.bug == Some(Bug::BackoffPastExpiry) {

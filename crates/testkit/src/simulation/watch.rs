@@ -321,6 +321,8 @@ fn describe(event: &Event) -> String {
             )
         }
         Event::Look => "look".into(),
+        Event::Invited => "invited".into(),
+        Event::Withdrawn => "withdrawn".into(),
         Event::Rewritten => "rewritten".into(),
         Event::IssuerBack => "issuer back".into(),
         Event::Ordered(request) => format!("ordered {request:?}"),

@@ -62,8 +62,12 @@ fn looking_again_at_what_is_still_absent_is_not_written_to_the_disk() {
     seen.target_trouble = Some(Trouble::new(Reason::StorageAbsent, "not mounted"));
     let look = |bench: &mut Bench| {
         bench.send(Event::Look);
-        let context =
-            Context { entry: &bench.entry, jitter: Jitter::default(), availability: &bench.availability, last_run: None };
+        let context = Context {
+            entry: &bench.entry,
+            jitter: Jitter::default(),
+            availability: &bench.availability,
+            last_run: None,
+        };
         let state = std::mem::take(&mut bench.state);
         let (state, actions) = step(state, &context, Event::Observed(Ok(seen.clone())), bench.now);
         bench.state = state;
