@@ -53,7 +53,12 @@ impl Scene {
     }
 
     pub(super) fn context(&self) -> Context<'_> {
-        Context { entry: &self.entry, jitter: Jitter::default(), availability: &self.availability }
+        Context {
+            entry: &self.entry,
+            jitter: Jitter::default(),
+            availability: &self.availability,
+            last_run: None,
+        }
     }
 
     pub(super) fn decide(&self) -> Decision {
