@@ -213,7 +213,7 @@ reasons! {
     /// The guest is locked (backup, migration).
     GuestLocked = "guest-locked", Waiting;
     /// The guest agent does not answer.
-    AgentMissing = "agent-missing", Waiting;
+    AgentMissing = "agent-missing", Transport;
     /// The guest agent forbids the command.
     AgentBlocked = "agent-blocked", Blocked;
     /// The command ended with a non-zero exit code.

@@ -37,6 +37,16 @@ impl Call {
         }
     }
 
+    /// Kind of guest that the program reaches, where the command line tells.
+    pub fn kind(self) -> Option<GuestKind> {
+        match self {
+            Self::AgentExec(_) => Some(GuestKind::Vm),
+            Self::ContainerExec(_) | Self::ContainerPush(_) => Some(GuestKind::Lxc),
+            Self::Other(guest) => guest.map(|guest| guest.kind),
+            Self::Plain => None,
+        }
+    }
+
     /// Guest that is meant, where the command line tells.
     pub fn guest(self) -> Option<Guest> {
         match self {

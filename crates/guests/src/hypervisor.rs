@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::answer::{GuestEnded, GuestResult};
 use crate::call::{Call, with_time_limit};
+use crate::review::reviewed;
 use crate::survivors::{self, Mark};
 use crate::verdict::{Verdict, label, understand};
 
@@ -92,14 +93,19 @@ impl<'a> Hypervisor<'a> {
     fn run_as(&self, label: &str, call: Call, spec: &CommandSpec) -> Result<Said, Trouble> {
         match call {
             Call::AgentExec(_) => self.run_by_agent(label, call, spec),
+            Call::ContainerExec(_) => {
+                let finished = self.finish_in_container(label, spec)?;
+                let verdict = Verdict { label, call, finished: &finished };
+                let done = verdict.result().map_err(|trouble| match call.guest() {
+                    Some(guest) => reviewed(self, guest, trouble, || verdict.in_running_container().err()),
+                    None => trouble,
+                });
+                done.map(|()| said(&finished))
+            }
             call => {
-                let finished = match call {
-                    Call::ContainerExec(_) => self.finish_in_container(label, spec)?,
-                    _ => self.finish(label, spec)?,
-                };
+                let finished = self.finish(label, spec)?;
                 Verdict { label, call, finished: &finished }.result()?;
-                let (stdout, stderr) = (finished.stdout.text(), finished.stderr.text());
-                Ok(Said { stdout: stdout.into_owned(), stderr: stderr.into_owned() })
+                Ok(said(&finished))
             }
         }
     }
@@ -111,16 +117,35 @@ impl<'a> Hypervisor<'a> {
         asked.timeout = spec.timeout.saturating_add(AGENT_SLACK);
         let finished = self.finish(label, &asked)?;
         let verdict = Verdict { label, call, finished: &finished };
-        let mut result = verdict.agent_result()?;
-        if let (GuestEnded::Running(Some(pid)), Some(guest)) = (result.ended, call.guest()) {
-            result = self.follow_up(label, spec.program(), guest, pid, deadline)?;
-            if matches!(result.ended, GuestEnded::Running(_)) && self.end(spec.program(), guest, pid) {
-                let message = format!("{label} ({guest}) was killed in the guest: its time was up");
-                return Err(Trouble::new(Reason::CommandTimeout, message));
+        let answered = verdict.agent_result().and_then(|result| match (result.ended, call.guest()) {
+            (GuestEnded::Running(Some(pid)), Some(guest)) => {
+                self.outlasting(label, spec.program(), guest, pid, deadline)
             }
-        }
+            _ => Ok(result),
+        });
+        let result = answered.map_err(|trouble| match call.guest() {
+            Some(guest) => reviewed(self, guest, trouble, || None),
+            None => trouble,
+        })?;
         verdict.guest(&result)?;
         Ok(Said { stdout: result.stdout, stderr: result.stderr })
+    }
+
+    /// What became of a command that outlasted `qm`. One whose time is up is ended.
+    fn outlasting(
+        &self,
+        label: &str,
+        qm: &str,
+        guest: Guest,
+        pid: i64,
+        deadline: Option<Instant>,
+    ) -> Result<GuestResult, Trouble> {
+        let result = self.follow_up(label, qm, guest, pid, deadline)?;
+        if matches!(result.ended, GuestEnded::Running(_)) && self.end(qm, guest, pid) {
+            let message = format!("{label} ({guest}) was killed in the guest: its time was up");
+            return Err(Trouble::new(Reason::CommandTimeout, message));
+        }
+        Ok(result)
     }
 
     /// Runs a command in a container. Nothing of one that was ended is left there.
@@ -207,6 +232,10 @@ impl<'a> Hypervisor<'a> {
             Trouble::new(reason, format!("{label}: {error}"))
         })
     }
+}
+
+fn said(finished: &Finished) -> Said {
+    Said { stdout: finished.stdout.text().into_owned(), stderr: finished.stderr.text().into_owned() }
 }
 
 /// A program to be run in a guest.

@@ -12,12 +12,13 @@
 //! | [`answer`] | the JSON of `qm guest exec` |
 //! | [`words`] | the programs' error texts |
 //! | [`verdict`] | from how a command ended to success or trouble |
+//! | `review` | from a failure to what it is owed to |
 //! | [`excerpt`] | the part of an output that is shown to people |
 //! | [`hypervisor`] | running commands, following up those that outlast `qm` |
 //! | [`delivery`] | files into a guest |
 //! | [`look`] | what lies at places in a guest |
 //! | `survivors` | ending what a command left in its guest when its time was up |
-//! | [`state`] | running, stopped or absent |
+//! | [`state`] | running, stopped or absent, locked or not |
 
 pub mod answer;
 pub mod call;
@@ -25,6 +26,7 @@ pub mod delivery;
 pub mod excerpt;
 pub mod hypervisor;
 pub mod look;
+mod review;
 pub mod state;
 mod survivors;
 pub mod verdict;

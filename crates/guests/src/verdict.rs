@@ -81,33 +81,49 @@ impl Verdict<'_> {
         if code == 0 {
             return Ok(());
         }
-        let stderr = self.finished.stderr.text();
-        match words::of_program(&stderr, self.call.guest()) {
+        match self.known_words() {
             Some(reason) => Err(self.trouble(reason, &format!("failed with exit code {code}"))),
             None => self.exit_code(),
         }
     }
 
+    /// By the words of `pct` and `lxc-attach`, or by the exit code.
     fn container(&self) -> Result<(), Trouble> {
         let Ended::Exited(code @ 1..) = self.finished.ended else { return self.exit_code() };
-        let stderr = self.finished.stderr.text();
-        let known = words::of_program(&stderr, self.call.guest()).filter(|_| !matches!(code, 126 | 127));
-        if let Some(reason) = known.or_else(|| words::of_attach(&stderr)) {
-            return Err(self.trouble(reason, &format!("failed with exit code {code}")));
+        let known = self.known_words().filter(|_| !matches!(code, 126 | 127));
+        match known.or_else(|| words::of_attach(&self.finished.stderr.text())) {
+            Some(reason) => Err(self.trouble(reason, &format!("failed with exit code {code}"))),
+            None => self.container_code(code),
         }
-        // As lxc-attach(1) and every shell tell it.
-        match code {
-            126 => {
-                Err(self.trouble(Reason::CommandNotStarted, "is not executable in the guest (exit code 126)"))
+    }
+
+    /// As [`Verdict::result`] for a container that is known to run: no words say that it does not.
+    pub(crate) fn in_running_container(&self) -> Result<(), Trouble> {
+        match self.finished.ended {
+            Ended::Exited(code @ 1..) if words::of_attach(&self.finished.stderr.text()).is_some() => {
+                Err(self.trouble(Reason::CommandNotStarted, &format!("failed with exit code {code}")))
             }
-            127 => Err(self.trouble(Reason::CommandNotStarted, "was not found in the guest (exit code 127)")),
-            129..=192 => {
-                let signal = signal_name(code - 128);
-                Err(self
-                    .trouble(Reason::CommandKilled, &format!("was killed by {signal} (exit code {code})")))
-            }
+            Ended::Exited(code @ 1..) => self.container_code(code),
             _ => self.exit_code(),
         }
+    }
+
+    /// As lxc-attach(1) and every shell tell it.
+    fn container_code(&self, code: i32) -> Result<(), Trouble> {
+        let (reason, what) = match code {
+            126 => (Reason::CommandNotStarted, "is not executable in the guest (exit code 126)".to_owned()),
+            127 => (Reason::CommandNotStarted, "was not found in the guest (exit code 127)".to_owned()),
+            129..=192 => {
+                let signal = signal_name(code - 128);
+                (Reason::CommandKilled, format!("was killed by {signal} (exit code {code})"))
+            }
+            _ => return self.exit_code(),
+        };
+        Err(self.trouble(reason, &what))
+    }
+
+    fn known_words(&self) -> Option<Reason> {
+        words::of_program(&self.finished.stderr.text(), self.call.kind()?, self.call.guest())
     }
 
     /// A push that failed in its worker exits with 0.

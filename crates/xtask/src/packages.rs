@@ -15,6 +15,11 @@ struct Package {
 /// when it has to build.
 const FOR_TESTS: &[Package] = &[
     Package {
+        name: "busybox-static",
+        program: "/usr/bin/busybox",
+        why: "the shell and the tools of guests that are not Debian",
+    },
+    Package {
         name: "gcc",
         program: "/usr/bin/cc",
         why: "linking, and the C part of the cryptography library",

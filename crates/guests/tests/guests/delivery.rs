@@ -7,11 +7,11 @@ use std::path::Path;
 use phoenix_core::manifest::{Guest, GuestKind, Mode};
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_guests::{Delivery, GuestFile, Hypervisor, LEGACY_CERT, LEGACY_KEY, Programs, delivery};
-use phoenix_sandbox::Cancel;
+use phoenix_sandbox::{Cancel, Ended};
 use phoenix_testkit::guests::Fault;
 
 use crate::reach::{Bed, LXC, VM};
-use crate::runners::Plain;
+use crate::runners::{Plain, Scripted, finished};
 
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nbm90IGEga2V5\n-----END PRIVATE KEY-----\n";
 
@@ -90,4 +90,40 @@ fn a_program_that_only_claims_success_is_not_believed() {
     assert_eq!(lie.reason, Reason::DeliveryDiffers, "{lie}");
     assert!(lie.message.contains("/tmp/key.pem, /tmp/cert.pem"), "{lie}");
     assert!(pair(VM, "/tmp", true).deliver(&hypervisor).unwrap_err().message.contains("answered nothing"));
+}
+
+#[test]
+fn an_answer_that_lies_about_what_arrived_is_not_believed() {
+    let line = |content: &str| {
+        let sum = sha256(content);
+        format!("{sum} -rw------- 0 0")
+    };
+    let (key, cert) = (line(KEY), line("CERTIFICATE"));
+    let truth = format!("{key}\n{cert}\n");
+    let lies = [
+        String::new(),
+        key.clone(),
+        format!("{cert}\n{key}\n"),
+        format!("{truth}{truth}"),
+        format!("{truth}\n"),
+        format!("{}{}", truth.to_uppercase(), ""),
+        "missing\nmissing\n".to_owned(),
+        truth.replace("-rw", "drw"),
+        truth[..truth.len() - 3].to_owned(),
+    ];
+    let ask = |out: &str| {
+        let answer = serde_json::json!({"exitcode": 0, "exited": 1, "out-data": out}).to_string();
+        let runner = Scripted::new([finished(Ended::Exited(0), answer.as_bytes(), b"")]);
+        let (programs, cancel) = (Programs::default(), Cancel::never());
+        pair(VM, "/etc", false).deliver(&Hypervisor::new(&runner, &programs, &cancel))
+    };
+    assert!(ask(&truth).is_ok());
+    for lie in lies {
+        assert_eq!(ask(&lie).unwrap_err().reason, Reason::DeliveryDiffers, "{lie}");
+    }
+}
+
+fn sha256(content: &str) -> String {
+    use aws_lc_rs::digest::{SHA256, digest};
+    digest(&SHA256, content.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -43,8 +43,12 @@ fn qm_gets_the_time_limit_and_some_more_time_to_tell_about_it() {
 
 #[test]
 fn a_command_that_outlasts_qm_is_asked_about_until_it_ends() {
-    let runner =
-        Scripted::new([pid(), answer(RUNNING), failed("VM 1001 qmp failed - got timeout"), answer(GOOD)]);
+    let runner = Scripted::new([
+        pid(),
+        answer(RUNNING),
+        failed("VM 1001 qmp command 'guest-exec-status' failed - got timeout"),
+        answer(GOOD),
+    ]);
     assert_eq!(run(&runner, LONG).unwrap(), "restarted\n");
     let status = "/usr/sbin/qm guest exec-status 1001 77";
     assert_eq!(runner.lines()[1..], [status, status, status]);

@@ -1,6 +1,7 @@
 //! `pct` and `qm` as they answer, guests as they behave.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod condition;
 mod delivery;
 mod follow_up;
 mod reach;

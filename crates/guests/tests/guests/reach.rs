@@ -72,7 +72,7 @@ fn a_killed_command_is_not_a_success_in_either_kind_of_guest() {
 fn the_state_of_a_guest_is_known() {
     let bed = Bed::new();
     bed.guests.spoil(VM.id, Fault::Off, "");
-    let ask = |guest| state::of(&bed.hypervisor(), guest).unwrap();
+    let ask = |guest| state::of(&bed.hypervisor(), guest).unwrap().state;
     assert_eq!(ask(LXC), GuestState::Running);
     assert_eq!(ask(VM), GuestState::Stopped);
     assert_eq!(ask(Guest { kind: GuestKind::Lxc, id: 999 }), GuestState::Absent);

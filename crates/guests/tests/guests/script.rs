@@ -9,12 +9,12 @@ use std::time::{Duration, SystemTime};
 use phoenix_core::facts::FileFact;
 use phoenix_core::manifest::{Guest, GuestKind, Mode, Owner, Principal};
 use phoenix_core::reason::{Reason, Trouble};
-use phoenix_guests::{Delivery, GuestFile, Hypervisor, Programs};
+use phoenix_guests::{Delivery, GuestFile, Hypervisor, Programs, look};
 use phoenix_sandbox::{Cancel, Runner};
 use proptest::prelude::*;
 use tempfile::{TempDir, tempdir};
 
-use crate::runners::{Here, Tampering};
+use crate::runners::{Here, Tampering, With};
 
 const GUEST: Guest = Guest { kind: GuestKind::Lxc, id: 102 };
 
@@ -155,6 +155,43 @@ fn a_failure_leaves_nothing_behind_and_says_why() {
         assert_eq!(fs::read(dir.path().join("a")).unwrap(), b"old");
         assert_eq!(names(dir.path()), ["a", "plain"]);
         assert_eq!(names(full.0.path()), [""; 0]);
+    }
+}
+
+#[test]
+fn every_shell_and_every_set_of_tools_does_the_same() {
+    let applets = tempdir().unwrap();
+    let busybox = Command::new("/usr/bin/busybox").arg("--install").arg("-s").arg(applets.path()).status();
+    assert!(busybox.unwrap().success());
+    let debian = "/usr/sbin:/usr/bin:/sbin:/bin".to_owned();
+    let kinds = [
+        With { shell: "/bin/dash".into(), path: debian.clone() },
+        With { shell: "/bin/bash".into(), path: debian },
+        With { shell: applets.path().join("sh"), path: applets.path().display().to_string() },
+    ];
+    for runner in kinds {
+        let dir = tempdir().unwrap();
+        let (key, cert) = (dir.path().join("key"), dir.path().join("a b/cert"));
+        let owner = Some(Owner { user: Principal::Id(12), group: Principal::Name("daemon".into()) });
+        let files = |owner| vec![file(&key, b"KEY"), GuestFile { owner, ..file(&cert, b"CERT") }];
+        let found = deliver(&runner, files(owner)).unwrap();
+        let facts = |name: &Path| {
+            let FileFact::Present { uid, gid, mode, .. } = found[usize::from(name == cert)] else { panic!() };
+            (uid, gid, mode)
+        };
+        assert_eq!((facts(&key), facts(&cert)), ((0, 0, 0o640), (12, 1, 0o640)), "{:?}", runner.shell);
+        let (programs, cancel) = (Programs::default(), Cancel::never());
+        let paths =
+            [&key, &cert, &dir.path().join("none")].map(|path| path.to_str().unwrap().parse().unwrap());
+        let seen = look(&Hypervisor::new(&runner, &programs, &cancel), GUEST, &paths.each_ref()).unwrap();
+        assert_eq!(seen, [found, vec![FileFact::Missing]].concat(), "{:?}", runner.shell);
+        let nobody = Some(Owner { user: Principal::Name("nobody-at-all".into()), group: Principal::Id(0) });
+        let trouble = deliver(&runner, files(nobody)).unwrap_err();
+        assert_eq!(trouble.reason, Reason::MissingOwner, "{:?}: {trouble}", runner.shell);
+        assert_eq!(
+            (names(dir.path()), names(cert.parent().unwrap())),
+            (vec!["a b".into(), "key".into()], vec!["cert".into()])
+        );
     }
 }
 

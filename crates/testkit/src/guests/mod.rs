@@ -41,7 +41,7 @@ pub enum Kind {
 pub enum Fault {
     /// It is switched off.
     Off,
-    /// A backup holds its lock.
+    /// A backup holds its lock: a container is stopped for it, the file systems of a machine are frozen.
     Locked,
     /// Its agent does not answer (VM only).
     NoAgent,

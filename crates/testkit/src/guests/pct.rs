@@ -19,15 +19,13 @@ pub(super) fn answer(asked: &Asked, shared: &Shared) -> Option<Answer> {
         guest.map(|guest| (guest.root.clone(), guest.fault.clone()))
     };
     let Some((root, fault)) = known else { return Some(Answer::fail(2, no_such(Kind::Lxc, id))) };
-    let off = matches!(fault, Some((Fault::Off, _)));
+    let off = matches!(fault, Some((Fault::Off | Fault::Locked, _)));
+    let lock = if matches!(fault, Some((Fault::Locked, _))) { "lock: backup\n" } else { "" };
     match verb.as_str() {
-        "status" => Some(Answer::say(if off { "status: stopped\n" } else { "status: running\n" })),
+        "status" => Some(Answer::say(format!("{lock}status: {}\n", if off { "stopped" } else { "running" }))),
         "exec" if off => Some(Answer::fail(255, format!("container '{id}' not running!\n"))),
         "exec" => exec(asked, shared, &root, fault),
         "push" if off => Some(Answer::fail(255, "can only push files to a running CT\n")),
-        "push" if matches!(fault, Some((Fault::Locked, _))) => {
-            Some(Answer::fail(255, "CT is locked (backup)\n"))
-        }
         "push" => Some(push(asked, &root)),
         _ => Some(Answer::fail(255, format!("ERROR: unknown command 'pct {verb}'\n"))),
     }

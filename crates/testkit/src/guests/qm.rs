@@ -13,13 +13,15 @@ use super::{Fault, Kind, Shared, no_such};
 
 const MAX_STDIN: usize = 1 << 20;
 const SOME_PID: u32 = 4711;
+const FROZEN: &str = "Agent error: Command guest-exec has been disabled: the agent is in frozen state\n";
 
 /// What the stand-in is told; none when it is never answered.
 pub(super) fn answer(asked: &Asked, shared: &Shared) -> Option<Answer> {
     let argv: Vec<&str> = asked.call.argv.iter().map(String::as_str).collect();
     match argv.as_slice() {
-        ["status", id] => Some(match lookup(shared, id) {
+        ["status", id, ..] => Some(match lookup(shared, id) {
             Ok((_, Some((Fault::Off, _)))) => Answer::say("status: stopped\n"),
+            Ok((_, Some((Fault::Locked, _)))) => Answer::say("lock: backup\nstatus: running\n"),
             Ok(_) => Answer::say("status: running\n"),
             Err(answer) => answer,
         }),
@@ -53,7 +55,7 @@ fn reach(shared: &Shared, id: &str) -> Result<Reached, Answer> {
     match fault {
         Some((Fault::Off, _)) => Err(Answer::fail(255, format!("VM {id} is not running\n"))),
         Some((Fault::NoAgent, _)) => Err(Answer::fail(255, "QEMU guest agent is not running\n")),
-        Some((Fault::Locked, _)) => Err(Answer::fail(255, "VM is locked (backup)\n")),
+        Some((Fault::Locked, _)) => Err(Answer::fail(255, FROZEN)),
         fault => Ok((root, fault)),
     }
 }

@@ -79,7 +79,15 @@ fn faults_look_like_the_real_ones() {
     let cases = [
         ("pct exec 103 -- true", 102, None, 2, "Configuration file 'nodes/pve/lxc/103.conf' does not exist"),
         ("pct exec 102 -- true", 102, Some(Fault::Off), 255, "container '102' not running!"),
-        ("pct push 102 /etc/passwd /tmp/x", 102, Some(Fault::Locked), 255, "CT is locked (backup)"),
+        (
+            "pct push 102 /etc/passwd /tmp/x",
+            102,
+            Some(Fault::Off),
+            255,
+            "can only push files to a running CT",
+        ),
+        ("pct status 102 --verbose", 102, Some(Fault::Locked), 0, "lock: backup\nstatus: stopped"),
+        ("qm guest exec 1001 -- true", 1001, Some(Fault::Locked), 255, "the agent is in frozen state"),
         ("pct exec 102 -- true", 102, Some(Fault::Exit(7)), 7, ""),
         ("qm guest exec 1001 -- true", 1001, Some(Fault::Off), 255, "VM 1001 is not running"),
         ("qm guest exec 1001 -- true", 1001, Some(Fault::NoAgent), 255, "QEMU guest agent is not running"),
