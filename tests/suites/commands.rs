@@ -62,18 +62,22 @@ fn failures_are_told_apart_and_end_with_the_fault() -> Result<()> {
 fn a_guest_that_is_off_is_waited_for() -> Result<()> {
     let bed = bed()?;
     let cases = [
-        ("docker-daemon", VM, Fault::Off, Reason::GuestOff),
-        ("docker-daemon", VM, Fault::NoAgent, Reason::AgentMissing),
-        ("traefik-client", LXC, Fault::Off, Reason::GuestOff),
+        ("docker-daemon", VM, Fault::Off, Reason::GuestOff, CertificateState::Waiting),
+        ("docker-daemon", VM, Fault::Locked, Reason::GuestLocked, CertificateState::Waiting),
+        // It may come back, but as likely somebody has to install it.
+        ("docker-daemon", VM, Fault::NoAgent, Reason::AgentMissing, CertificateState::Retrying),
+        ("traefik-client", LXC, Fault::Off, Reason::GuestOff, CertificateState::Waiting),
+        ("traefik-client", LXC, Fault::Locked, Reason::GuestLocked, CertificateState::Waiting),
     ];
-    for (name, guest, fault, reason) in cases {
+    for (name, guest, fault, reason, state) in cases {
         bed.guests.spoil(guest, fault, "");
         let asked = bed.daemon.certctl(["renew", "--name", name, "--no-wait"])?;
         ensure!(asked.status.success(), "{asked:?}");
         let entry = bed.daemon.wait_entry(name, &format!("waits with {reason}"), |entry| {
             entry.reason.as_deref() == Some(reason.code())
         })?;
-        ensure!(entry.state == CertificateState::Waiting, "{entry:?}");
+        ensure!(entry.state == state, "{entry:?}");
+        ensure!(state != CertificateState::Waiting || entry.attempts == 0, "waiting counts: {entry:?}");
         bed.guests.mend(guest);
         let asked = bed.daemon.certctl(["sync", name])?;
         ensure!(asked.status.success(), "{asked:?}");

@@ -16,12 +16,13 @@ pub const LONGEST: Duration = Duration::from_secs(3600);
 pub const LONGEST_EXPIRED: Duration = Duration::from_secs(300);
 /// Spacing of what is waited for without counting attempts.
 pub const WAITING: Duration = Duration::from_secs(10);
+/// Longest spacing of the looks for a guest that is away. It is served within this time when it is back.
+pub const WAITING_LONGEST: Duration = Duration::from_secs(60);
 
 /// The time to the next attempt after `attempts` failures in a row (at least 1), when the certificate that
 /// consumers use is valid until `valid_until`.
 pub fn spacing(class: RetryClass, attempts: u32, valid_until: Option<Timestamp>, now: Timestamp) -> Duration {
-    let left = valid_until.map_or(Duration::ZERO, |end| end.since(now));
-    let longest = if left.is_zero() { LONGEST_EXPIRED } else { (left / 10).min(LONGEST) };
+    let longest = longest(valid_until, now);
     let first = match class {
         RetryClass::Waiting => return WAITING.min(longest).max(SHORTEST),
         RetryClass::Transport | RetryClass::LocalIo => Duration::from_secs(2),
@@ -29,6 +30,18 @@ pub fn spacing(class: RetryClass, attempts: u32, valid_until: Option<Timestamp>,
         RetryClass::Blocked => Duration::from_secs(60),
     };
     first.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(longest).max(SHORTEST)
+}
+
+/// The time to the next look for a guest that is away; `before` is how long was waited for this one, if it was away
+/// then too. A guest may be off for months: looking costs a process each time.
+pub fn waiting(before: Option<Duration>, valid_until: Option<Timestamp>, now: Timestamp) -> Duration {
+    let wanted = before.map_or(WAITING, |before| before.saturating_mul(2).clamp(WAITING, WAITING_LONGEST));
+    wanted.min(longest(valid_until, now)).max(SHORTEST)
+}
+
+fn longest(valid_until: Option<Timestamp>, now: Timestamp) -> Duration {
+    let left = valid_until.map_or(Duration::ZERO, |end| end.since(now));
+    if left.is_zero() { LONGEST_EXPIRED } else { (left / 10).min(LONGEST) }
 }
 
 #[cfg(test)]
@@ -61,7 +74,31 @@ mod tests {
         assert_eq!(spacing(RetryClass::Blocked, 9, end, now), Duration::from_secs(10));
     }
 
+    #[test]
+    fn a_guest_that_stays_away_is_looked_for_less_often_but_every_minute() {
+        let now = Timestamp::from_unix(0);
+        let month = Some(Timestamp::from_unix(30 * 86_400));
+        let mut before = None;
+        let waits = [(); 6].map(|()| {
+            let wait = waiting(before, month, now);
+            before = Some(wait);
+            wait.as_secs()
+        });
+        assert_eq!(waits, [10, 20, 40, 60, 60, 60]);
+    }
+
     proptest! {
+        #[test]
+        fn waiting_keeps_its_bounds(before in proptest::option::of(0_u64..100_000), left in 0_i64..100_000_000) {
+            let now = Timestamp::from_unix(1_000);
+            let end = Timestamp::from_unix(1_000 + left);
+            let wait = waiting(before.map(Duration::from_secs), Some(end), now);
+            prop_assert!((SHORTEST..=WAITING_LONGEST).contains(&wait));
+            if left > 0 {
+                prop_assert!(wait <= (Duration::from_secs(left as u64) / 10).max(SHORTEST));
+            }
+        }
+
         #[test]
         fn spacing_keeps_its_bounds(class in 0_usize..6, attempts: u32, left in 0_i64..100_000_000) {
             let now = Timestamp::from_unix(1_000);

@@ -9,13 +9,8 @@ use crate::plain::plain;
 use crate::table::{Cell, Table};
 
 /// Waits that `--best-effort` puts up with: the guest, or an issuer that has never answered, comes later.
-const EXCUSED: [Reason; 5] = [
-    Reason::GuestAbsent,
-    Reason::GuestOff,
-    Reason::GuestLocked,
-    Reason::AgentMissing,
-    Reason::IssuerNotReady,
-];
+const EXCUSED: [Reason; 4] =
+    [Reason::GuestAbsent, Reason::GuestOff, Reason::GuestLocked, Reason::IssuerNotReady];
 
 /// What counts as success.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,6 +58,7 @@ impl Judge {
             Outcome::Verified | Outcome::Unverified | Outcome::Written => Count::Reached,
             Outcome::Accepted if self.accepted_suffices => Count::Reached,
             Outcome::Waiting if self.best_effort && is_excused(result) => Count::Excused,
+            Outcome::Failed if self.best_effort && has_no_agent_yet(result) => Count::Excused,
             Outcome::Accepted | Outcome::Waiting | Outcome::Failed | Outcome::Timeout => Count::Lacking,
         }
     }
@@ -70,6 +66,11 @@ impl Judge {
 
 fn is_excused(result: &EntryResult) -> bool {
     result.reason.as_deref().is_some_and(|code| EXCUSED.iter().any(|reason| reason.code() == code))
+}
+
+/// A machine that has just been started, or is still being made, has no agent that answers.
+fn has_no_agent_yet(result: &EntryResult) -> bool {
+    result.reason.as_deref() == Some(Reason::AgentMissing.code())
 }
 
 /// `docker-daemon failed (command-failed): …`
@@ -156,7 +157,8 @@ mod tests {
             (Outcome::Waiting, Some("guest-absent"), false, true, false),
             (Outcome::Waiting, Some("guest-off"), false, true, false),
             (Outcome::Waiting, Some("guest-locked"), false, true, false),
-            (Outcome::Waiting, Some("agent-missing"), false, true, false),
+            (Outcome::Failed, Some("agent-missing"), false, true, false),
+            (Outcome::Failed, Some("agent-blocked"), false, false, false),
             (Outcome::Waiting, Some("issuer-not-ready"), false, true, false),
             (Outcome::Waiting, Some("window-closed"), false, false, false),
             (Outcome::Waiting, Some("held"), false, false, false),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::reason::{RetryClass, Trouble};
+use crate::reason::{Reason, RetryClass, Trouble};
 use crate::time::Timestamp;
 
 /// A stage of an entry's way to its consumer.
@@ -210,9 +210,22 @@ impl Memory {
     /// Records a failure of `stage`; the spacing counts from `now` and from what consumers have left.
     pub fn fail(&mut self, stage: Stage, trouble: Trouble, valid_until: Option<Timestamp>, now: Timestamp) {
         let class = trouble.reason.class();
-        let before = self.failures.get(&stage).map_or(0, |failure| failure.attempts);
-        let attempts = if class == RetryClass::Waiting { before } else { before.saturating_add(1) };
-        let next_attempt_at = now.plus(crate::backoff::spacing(class, attempts, valid_until, now));
+        let before = self.failures.get(&stage);
+        let counted = before.map_or(0, |failure| failure.attempts);
+        let attempts = if class == RetryClass::Waiting { counted } else { counted.saturating_add(1) };
+        let wait = if is_away(trouble.reason) {
+            let before = before.filter(|failure| is_away(failure.trouble.reason));
+            let waited = before.map(|failure| failure.next_attempt_at.since(failure.at));
+            crate::backoff::waiting(waited, valid_until, now)
+        } else {
+            crate::backoff::spacing(class, attempts, valid_until, now)
+        };
+        let next_attempt_at = now.plus(wait);
         self.failures.insert(stage, Failure { trouble, at: now, attempts, next_attempt_at });
     }
+}
+
+/// The guest is not there to be reached.
+fn is_away(reason: Reason) -> bool {
+    matches!(reason, Reason::GuestAbsent | Reason::GuestOff | Reason::GuestLocked)
 }

@@ -151,11 +151,7 @@ fn what_the_command_made_of_the_files_is_how_they_are_meant_to_be() {
 fn a_guest_that_cannot_be_asked_is_waited_for_and_nothing_is_forgotten() {
     let mut bed = Bed::new(Kind::Vm, "true");
     fs::remove_file(bed.file("cert.pem")).unwrap();
-    for (fault, reason) in [
-        (Fault::Off, Reason::GuestOff),
-        (Fault::Locked, Reason::GuestLocked),
-        (Fault::NoAgent, Reason::AgentMissing),
-    ] {
+    for (fault, reason) in [(Fault::Off, Reason::GuestOff), (Fault::Locked, Reason::GuestLocked)] {
         bed.guests.spoil(1001, fault, "");
         let trouble = bed.recheck().unwrap_err();
         assert_eq!((trouble.reason, trouble.reason.class()), (reason, RetryClass::Waiting), "{trouble}");

@@ -125,5 +125,6 @@ fn an_answer_that_lies_about_what_arrived_is_not_believed() {
 
 fn sha256(content: &str) -> String {
     use aws_lc_rs::digest::{SHA256, digest};
-    digest(&SHA256, content.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let sum = digest(&SHA256, content.as_bytes());
+    sum.as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }

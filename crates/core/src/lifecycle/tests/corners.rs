@@ -338,3 +338,29 @@ fn the_guard_against_loops_lets_nothing_expire() {
     bench.send(Event::Look);
     assert_eq!(bench.send(Event::Observed(Ok(deployed))), [Action::Issue]);
 }
+
+#[test]
+fn a_guest_that_is_off_is_looked_for_every_minute_at_last_and_costs_no_attempt() {
+    let mut bench = Bench::new();
+    let leaf = bench.leaf();
+    let written = bench.written(&leaf);
+    bench.send(Event::Look);
+    bench.send(Event::Observed(Ok(written.clone())));
+    let mut waits = Vec::new();
+    let reasons =
+        [Reason::GuestOff, Reason::GuestLocked, Reason::GuestOff, Reason::GuestAbsent, Reason::GuestOff];
+    for reason in reasons {
+        let actions = bench.send(Event::Activated(Err(Trouble::new(reason, "away"))));
+        let [Action::WakeAt(Some(at))] = actions[..] else { panic!("{actions:?}") };
+        waits.push(at.since(bench.now).as_secs());
+        assert_eq!(bench.state.memory.failures[&Stage::Activate].attempts, 0);
+        bench.now = at;
+        bench.send(Event::Look);
+        assert_eq!(bench.send(Event::Observed(Ok(written.clone()))), [Action::Activate]);
+    }
+    assert_eq!(waits, [10, 20, 40, 60, 60]);
+    // It is back, and off again later: that is another absence.
+    bench.send(Event::Activated(Err(command_failed())));
+    let actions = bench.send(Event::Activated(Err(Trouble::new(Reason::GuestOff, "away"))));
+    assert_eq!(actions, [Action::WakeAt(Some(bench.now.plus(crate::backoff::WAITING)))]);
+}
