@@ -35,6 +35,8 @@ pub enum Command {
     Renew(RenewArgs),
     /// Bring everything to its desired state now and wait.
     Sync(SyncArgs),
+    /// Tell why an entry is as it is, what happens next and when, and how to see the problem by hand.
+    Explain(ExplainArgs),
     /// Check the manifest, or a configuration (a file that ends in `.toml`).
     Validate(ValidateArgs),
     /// Show a certificate chain in words.
@@ -164,6 +166,17 @@ impl From<Stage> for Until {
             Stage::Verified => Self::Verified,
         }
     }
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Name or full common name.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Only what is wrong, what happens next and what to do: about ten lines.
+    #[arg(long, short)]
+    pub brief: bool,
 }
 
 /// `validate`

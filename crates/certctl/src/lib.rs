@@ -1,4 +1,4 @@
-//! The command line: status, renew, sync, validate, inspect.
+//! The command line: status, renew, sync, explain, validate, inspect.
 //!
 //! | module | duty |
 //! |---|---|
@@ -6,6 +6,7 @@
 //! | [`client`] | HTTP on the daemon's socket |
 //! | [`status`], [`offline`] | the report: from the daemon, or from files alone |
 //! | `request` | `renew` and `sync` |
+//! | `explain` | why an entry is as it is and what happens next |
 //! | [`validate`], [`inspect`] | the manifest and certificates, without the daemon |
 //! | [`exit`], [`failure`] | exit codes, and the sentences that go with them |
 //! | [`config`], [`files`], `clock` | what is read from this machine |
@@ -18,6 +19,7 @@ pub mod client;
 mod clock;
 pub mod config;
 pub mod exit;
+mod explain;
 pub mod failure;
 pub mod files;
 pub mod inspect;
@@ -57,14 +59,28 @@ pub struct Session {
     pub daemon: Daemon,
     /// Why the socket may be the wrong one.
     pub remark: Option<String>,
+    /// Options that this very daemon is reached with, for commands that are shown.
+    pub options: Vec<String>,
 }
 
 impl Session {
     fn new(cli: &Cli) -> Self {
         let config = config::load(&cli.config);
         let (socket, remark) = config::socket(cli.socket.as_deref(), &config);
-        Self { json: cli.json, config, daemon: Daemon::new(socket), remark }
+        Self { json: cli.json, config, daemon: Daemon::new(socket), remark, options: options(cli) }
     }
+}
+
+/// The options of `cli` that differ from the defaults.
+fn options(cli: &Cli) -> Vec<String> {
+    let mut options = Vec::new();
+    if cli.config != std::path::Path::new(config::DEFAULT_PATH) {
+        options.extend(["--config".to_owned(), cli.config.display().to_string()]);
+    }
+    if let Some(socket) = &cli.socket {
+        options.extend(["--socket".to_owned(), socket.display().to_string()]);
+    }
+    options
 }
 
 /// Carries out the command and says how it ended. A failure is told on standard error.
@@ -86,6 +102,7 @@ fn carry_out(cli: Cli) -> Result<Exit, Failure> {
         Command::Status(args) => runtime.block_on(status::run(&session, &args, &mut out)),
         Command::Renew(args) => runtime.block_on(request::renew(&session, &args, &mut out)),
         Command::Sync(args) => runtime.block_on(request::sync(&session, &args, &mut out)),
+        Command::Explain(args) => runtime.block_on(explain::run(&session, &args, &mut out)),
         Command::Validate(args) => validate::run(session, &args, &mut out),
         Command::Inspect(args) => runtime.block_on(inspect::run(&session, &args, &mut out)),
         Command::Trust(args) => trust::run(&session, &args, &mut out),

@@ -1,11 +1,37 @@
 //! Which entry does a name mean?
 
+use crate::client::RequestError;
+use crate::failure::no_such_name;
+use crate::plain::plain;
+use crate::{Failure, Session, status};
+
 /// Index of the entry that `word` means among `(name, common name)` pairs: the one of that name, or the only one
 /// with that common name.
 pub fn position(word: &str, entries: &[[&str; 2]]) -> Option<usize> {
     entries.iter().position(|[name, _]| *name == word).or_else(|| {
         let mut same = entries.iter().enumerate().filter(|(_, [_, common])| *common == word);
         same.next().filter(|_| same.next().is_none()).map(|(index, _)| index)
+    })
+}
+
+/// `name` as a value in the query of a URL.
+pub(crate) fn encoded(name: &str) -> String {
+    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// Why the daemon said no to a request about the names `asked`: an unknown one is told apart, with a suggestion from the
+/// names that the daemon knows.
+pub(crate) async fn refused(session: &Session, asked: &[String], error: RequestError) -> Failure {
+    let error = match error {
+        RequestError::Refused(error) if error.code == "no-such-name" => error,
+        other => return other.into(),
+    };
+    let known = status::known_names(&session.daemon).await;
+    let pairs: Vec<[&str; 2]> = known.iter().map(|name| [name.as_str(), ""]).collect();
+    let unknown = asked.iter().find(|name| position(name, &pairs).is_none());
+    Failure::NoSuchName(match unknown {
+        Some(name) if !known.is_empty() => no_such_name(name, known.iter().map(String::as_str)),
+        Some(_) | None => plain(&error.message).into_owned(),
     })
 }
 

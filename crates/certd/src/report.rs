@@ -4,7 +4,7 @@ use phoenix_core::facts::OwnCopy;
 use phoenix_core::lifecycle::{
     Availability, Failure, Phase, Reach, Stage, State, Work, is_own, renew_at, standing,
 };
-use phoenix_core::manifest::{Entry, InvalidEntry};
+use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, RetryClass};
 use phoenix_core::rules::{self, Pair, TIMELY, USABLE};
 use phoenix_core::schedule::Jitter;
@@ -64,22 +64,29 @@ pub(crate) fn certificate(subject: &Subject<'_>, now: Timestamp) -> CertificateS
     }
 }
 
-/// The failure that matters most: what is blocked before what is retried before what waits. What an entry waits
-/// for at an issuer is told as the issuer is now, not as it was when the entry looked last.
+/// The failure that matters most.
 pub(crate) fn weightiest(state: &State, availability: &Availability) -> Option<(Stage, Failure)> {
+    by_weight(state, availability).into_iter().next()
+}
+
+/// All failures, what is blocked before what is retried before what waits. What an entry waits for at an issuer is
+/// told as the issuer is now, not as it was when the entry looked last.
+pub(crate) fn by_weight(state: &State, availability: &Availability) -> Vec<(Stage, Failure)> {
     let weight = |failure: &Failure| match failure.trouble.reason.class() {
         RetryClass::Blocked => 0,
         RetryClass::Transport | RetryClass::CaFault | RetryClass::LocalIo | RetryClass::Command => 1,
         RetryClass::Waiting => 2,
     };
-    let failures = state.memory.failures.iter().map(|(stage, failure)| match availability {
+    let present = |(stage, failure): (&Stage, &Failure)| match availability {
         Availability::Unavailable { trouble, next_look } if *stage == Stage::Issue => {
             let now = Failure { trouble: trouble.clone(), next_attempt_at: *next_look, ..failure.clone() };
             (*stage, now)
         }
         _ => (*stage, failure.clone()),
-    });
-    failures.min_by_key(|(stage, failure)| (weight(failure), *stage))
+    };
+    let mut failures: Vec<(Stage, Failure)> = state.memory.failures.iter().map(present).collect();
+    failures.sort_by_key(|(stage, failure)| (weight(failure), *stage));
+    failures
 }
 
 fn condition(
@@ -172,40 +179,6 @@ fn deployment(subject: &Subject<'_>) -> Deployment {
         delivered: standing.delivered.map_or(StageState::None, |done| stage(done, deliver_stages)),
         activated: standing.activated.map_or(StageState::None, |done| stage(done, &[Stage::Activate])),
         verified: standing.verified.map_or(StageState::None, |done| stage(done, &[Stage::Verify])),
-    }
-}
-
-/// The account of an entry that the manifest has wrong: what of it can be told.
-pub(crate) fn invalid(entry: &InvalidEntry, now: Timestamp) -> CertificateStatus {
-    CertificateStatus {
-        name: entry.name.clone().unwrap_or_else(|| entry.path.clone()),
-        common_name: entry.common_name.clone().unwrap_or_default(),
-        sans: Vec::new(),
-        cert_path: String::new(),
-        key_path: String::new(),
-        issuer: String::new(),
-        state: CertificateState::Invalid,
-        serial: None,
-        fingerprint_sha256: None,
-        not_before: None,
-        not_after: None,
-        renew_at: None,
-        deployment: Deployment {
-            written: StageState::Unknown,
-            delivered: StageState::Unknown,
-            activated: StageState::Unknown,
-            verified: StageState::Unknown,
-        },
-        served: None,
-        reason: Some(Reason::ManifestError.code().to_owned()),
-        warnings: Vec::new(),
-        attempts: 0,
-        next_attempt_at: None,
-        last_error: Some(LastError {
-            stage: Stage::Observe.as_str().to_owned(),
-            message: format!("{}: {}", entry.path, entry.problems.join("; ")),
-            at: now,
-        }),
     }
 }
 

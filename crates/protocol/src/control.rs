@@ -3,11 +3,14 @@
 //! | route | meaning |
 //! |---|---|
 //! | `GET /v1/status` | [`StatusDocument`] |
+//! | `GET /v1/explain?name=NAME` | [`ExplainDocument`](crate::explain::ExplainDocument) |
 //! | `POST /v1/renew` | [`RenewRequest`]; answered with a stream of [`Progress`] lines (JSON lines) |
 //! | `POST /v1/sync` | [`SyncRequest`]; answered likewise |
 //!
 //! Fields may be added, never renamed. Errors are [`ErrorDocument`]s with HTTP status 400, 403, 404 or 503.
 
+use phoenix_core::manifest::InvalidEntry;
+use phoenix_core::reason::Reason;
 use phoenix_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +116,44 @@ pub struct CertificateStatus {
     pub next_attempt_at: Option<Timestamp>,
     /// The last failure, until it is overcome.
     pub last_error: Option<LastError>,
+}
+
+impl CertificateStatus {
+    /// The account of an entry that the manifest has wrong: what of it can be told at `now`.
+    pub fn wrong_in_manifest(entry: &InvalidEntry, now: Timestamp) -> Self {
+        let name = entry.name.as_ref().or(entry.common_name.as_ref()).unwrap_or(&entry.path);
+        let unknown = StageState::Unknown;
+        Self {
+            name: name.clone(),
+            common_name: entry.common_name.clone().unwrap_or_default(),
+            sans: Vec::new(),
+            cert_path: String::new(),
+            key_path: String::new(),
+            issuer: String::new(),
+            state: CertificateState::Invalid,
+            serial: None,
+            fingerprint_sha256: None,
+            not_before: None,
+            not_after: None,
+            renew_at: None,
+            deployment: Deployment {
+                written: unknown,
+                delivered: unknown,
+                activated: unknown,
+                verified: unknown,
+            },
+            served: None,
+            reason: Some(Reason::ManifestError.code().to_owned()),
+            warnings: Vec::new(),
+            attempts: 0,
+            next_attempt_at: None,
+            last_error: Some(LastError {
+                stage: "observe".to_owned(),
+                message: format!("{}: {}", entry.path, entry.problems.join("; ")),
+                at: now,
+            }),
+        }
+    }
 }
 
 /// Where several fit, the first of this order is reported.

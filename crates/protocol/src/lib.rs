@@ -1,8 +1,9 @@
 //! What the processes say to each other.
 //!
 //! [`executor`] is spoken between daemon and executor in [`frame`]s; [`control`] is the HTTP API of the daemon
-//! that `phoenix-certctl` and `curl --unix-socket` use.
+//! that `phoenix-certctl` and `curl --unix-socket` use, with the documents of [`explain`].
 
 pub mod control;
 pub mod executor;
+pub mod explain;
 pub mod frame;

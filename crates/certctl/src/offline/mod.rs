@@ -5,7 +5,7 @@
 mod pair;
 mod trust;
 
-use phoenix_core::manifest::{Context, Entry, InvalidEntry, Manifest, Stage};
+use phoenix_core::manifest::{Context, Entry, Manifest, Stage};
 use phoenix_core::reason::Reason;
 use phoenix_core::rules::{self, Finding, Pair, RENEW};
 use phoenix_core::schedule::{self, Jitter};
@@ -65,7 +65,7 @@ fn certificates(manifest: &Manifest, settings: &Settings, now: Timestamp) -> (Ve
         status.warnings.extend_from_slice(manifest.warnings(&entry.name));
         all.push(status);
     }
-    all.extend(manifest.invalid.iter().map(invalid));
+    all.extend(manifest.invalid.iter().map(|entry| CertificateStatus::wrong_in_manifest(entry, now)));
     (all, hidden)
 }
 
@@ -176,37 +176,5 @@ fn deployment(entry: &Entry, files: &Files) -> Deployment {
         delivered: later(entry.delivers(), Stage::Deliver),
         activated: later(entry.command.is_some(), Stage::Activate),
         verified: later(!entry.verify.is_empty(), Stage::Verify),
-    }
-}
-
-/// An entry with errors in the manifest.
-fn invalid(entry: &InvalidEntry) -> CertificateStatus {
-    let name = entry.name.as_ref().or(entry.common_name.as_ref()).unwrap_or(&entry.path);
-    let unknown = StageState::Unknown;
-    CertificateStatus {
-        name: name.clone(),
-        common_name: entry.common_name.clone().unwrap_or_default(),
-        sans: Vec::new(),
-        cert_path: String::new(),
-        key_path: String::new(),
-        issuer: String::new(),
-        state: CertificateState::Invalid,
-        serial: None,
-        fingerprint_sha256: None,
-        not_before: None,
-        not_after: None,
-        renew_at: None,
-        deployment: Deployment {
-            written: unknown,
-            delivered: unknown,
-            activated: unknown,
-            verified: unknown,
-        },
-        served: None,
-        reason: Some(Reason::ManifestError.code().to_owned()),
-        warnings: entry.problems.clone(),
-        attempts: 0,
-        next_attempt_at: None,
-        last_error: None,
     }
 }

@@ -10,10 +10,9 @@ use serde::Serialize;
 use crate::cli::{RenewArgs, SyncArgs};
 use crate::client::{Lines, RequestError, Unreachable};
 use crate::exit::Exit;
-use crate::failure::no_such_name;
 use crate::output::{Output, note};
 use crate::plain::plain;
-use crate::{Failure, Session, names, status};
+use crate::{Failure, Session, names};
 
 use verdict::Judge;
 
@@ -104,18 +103,9 @@ async fn follow(lines: &mut Lines) -> Result<Vec<EntryResult>, Unreachable> {
     Err(lines.lost("its answer ended early; what was begun goes on if the daemon still runs"))
 }
 
-/// An unknown name is told apart, with a suggestion from the names that the daemon knows.
 async fn refused(session: &Session, asked: &[String], error: RequestError) -> Failure {
-    let error = match error {
-        RequestError::Refused(error) if error.code == "no-such-name" => error,
-        other => return other.into(),
-    };
-    let known = status::known_names(&session.daemon).await;
-    let pairs: Vec<[&str; 2]> = known.iter().map(|name| [name.as_str(), ""]).collect();
-    let unknown = asked.iter().find(|name| names::position(name, &pairs).is_none());
-    let sentence = match unknown {
-        Some(name) if !known.is_empty() => no_such_name(name, known.iter().map(String::as_str)),
-        Some(_) | None => plain(&error.message).into_owned(),
-    };
-    Failure::NoSuchName(format!("{sentence}\nNothing was started."))
+    match names::refused(session, asked, error).await {
+        Failure::NoSuchName(sentence) => Failure::NoSuchName(format!("{sentence}\nNothing was started.")),
+        other => other,
+    }
 }

@@ -1,7 +1,7 @@
 //! `status`: the daemon's report, or one made from files alone.
 
 mod report;
-mod words;
+pub(crate) mod words;
 
 use std::io::IsTerminal;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use phoenix_core::reason::Reason;
 use phoenix_protocol::control::{CertificateState as State, Deployment, StageState};
 
 /// The state as the control API spells it.
-pub(super) fn state(state: State) -> &'static str {
+pub(crate) fn state(state: State) -> &'static str {
     match state {
         State::Invalid => "invalid",
         State::Expired => "expired",
@@ -22,7 +22,7 @@ pub(super) fn state(state: State) -> &'static str {
 }
 
 /// Green is good, yellow is on its way, red needs someone.
-pub(super) fn colour(state: State) -> Style {
+pub(crate) fn colour(state: State) -> Style {
     let colour = match state {
         State::Invalid | State::Expired | State::Missing | State::Blocked | State::Retrying => AnsiColor::Red,
         State::Paused | State::Waiting | State::Issuing | State::Deploying | State::Due => AnsiColor::Yellow,
@@ -32,7 +32,7 @@ pub(super) fn colour(state: State) -> Style {
 }
 
 /// What the state means, after the name of the entry; `reason` is its code.
-pub(super) fn sentence(state: State, reason: Option<&str>) -> &'static str {
+pub(crate) fn sentence(state: State, reason: Option<&str>) -> &'static str {
     match state {
         State::Invalid if reason == Some(Reason::ManifestError.code()) => "is wrong in the manifest",
         State::Invalid => "has no usable pair of files",
@@ -50,7 +50,7 @@ pub(super) fn sentence(state: State, reason: Option<&str>) -> &'static str {
 }
 
 /// How far a certificate has come: the last stage that is done, and the first that is not.
-pub(super) fn deployment(of: Deployment) -> String {
+pub(crate) fn deployment(of: Deployment) -> String {
     let stages = [
         ("written", "writing", of.written),
         ("delivered", "delivery", of.delivered),

@@ -2,18 +2,19 @@
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::stream;
 use phoenix_protocol::control::{ErrorDocument, Progress};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::peer::Peer;
-use crate::engine::{Message, OrderReply};
+use crate::engine::{Answering, Message, OrderReply};
 
 /// Largest request: the names of ten thousand entries fit.
 const MAX_BODY: usize = 1024 * 1024;
@@ -21,6 +22,7 @@ const MAX_BODY: usize = 1024 * 1024;
 pub(super) fn router(messages: mpsc::Sender<Message>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/explain", get(explain))
         .route("/v1/renew", post(renew))
         .route("/v1/sync", post(sync))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "no-such-route", "there is no such route") })
@@ -55,6 +57,46 @@ async fn status(State(messages): State<mpsc::Sender<Message>>) -> Response {
         Ok(document) => json(StatusCode::OK, &document),
         Err(_) => stopping(),
     }
+}
+
+/// Whom a question is about.
+#[derive(Deserialize)]
+struct About {
+    name: String,
+}
+
+async fn explain(
+    State(messages): State<mpsc::Sender<Message>>,
+    about: Result<Query<About>, QueryRejection>,
+) -> Response {
+    match about {
+        Ok(Query(About { name })) => ask(&messages, |reply| Message::Explain(name, reply)).await,
+        Err(error) => refuse(StatusCode::BAD_REQUEST, "bad-request", &error.body_text()),
+    }
+}
+
+/// Asks the engine a question about entries.
+async fn ask<T: Serialize>(
+    messages: &mpsc::Sender<Message>,
+    question: impl FnOnce(Answering<T>) -> Message,
+) -> Response {
+    let (reply, answer) = oneshot::channel();
+    if messages.send(question(reply)).await.is_err() {
+        return stopping();
+    }
+    match answer.await {
+        Ok(Ok(document)) => json(StatusCode::OK, &document),
+        Ok(Err(refusal)) => refused(&refusal),
+        Err(_) => stopping(),
+    }
+}
+
+fn refused(refusal: &ErrorDocument) -> Response {
+    let status = match refusal.code.as_str() {
+        "no-such-name" => StatusCode::NOT_FOUND,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    json(status, refusal)
 }
 
 async fn renew(
@@ -105,13 +147,7 @@ async fn order<T: DeserializeOwned>(
             }));
             (StatusCode::OK, [(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
         }
-        Ok(Err(refusal)) => {
-            let status = match refusal.code.as_str() {
-                "no-such-name" => StatusCode::NOT_FOUND,
-                _ => StatusCode::BAD_REQUEST,
-            };
-            json(status, &refusal)
-        }
+        Ok(Err(refusal)) => refused(&refusal),
         Err(_) => stopping(),
     }
 }

@@ -43,6 +43,11 @@ impl Tracked {
     ) -> Self {
         Self { entry, digest, warnings, jitter, state, incarnation: 0, wake: None, looked_at: false }
     }
+
+    /// When its timer fires.
+    pub(crate) fn wakes_at(&self) -> Option<Timestamp> {
+        self.wake
+    }
 }
 
 /// All entries in force. What an entry is known by across manifest edits is its key path.

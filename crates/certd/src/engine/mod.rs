@@ -4,6 +4,7 @@
 //! time is a job that reports back with a message, so one slow guest or CA never delays another entry.
 
 mod entries;
+mod explain;
 mod issuers;
 mod manifest;
 mod orders;
@@ -21,6 +22,7 @@ use phoenix_core::waves::Waves;
 use phoenix_issuers::Health;
 use phoenix_protocol::control::{ErrorDocument, Progress, RenewRequest, StatusDocument, SyncRequest};
 use phoenix_protocol::executor::{IssuerFacts, ManifestFacts};
+use phoenix_protocol::explain::ExplainDocument;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -78,12 +80,16 @@ pub(crate) enum Message {
     Trusted(Vec<IssuerFacts>),
     /// Someone wants the status.
     Status(oneshot::Sender<StatusDocument>),
+    /// Someone wants to know why an entry is as it is.
+    Explain(String, Answering<ExplainDocument>),
     /// Someone wants new certificates.
     Renew(RenewRequest, OrderReply),
     /// Someone wants everything in its desired state.
     Sync(SyncRequest, OrderReply),
 }
 
+/// Where the answer to a question about entries goes.
+pub(crate) type Answering<T> = oneshot::Sender<Result<T, ErrorDocument>>;
 /// Where the answer to an order goes.
 pub(crate) type OrderReply = oneshot::Sender<Result<mpsc::UnboundedReceiver<Progress>, ErrorDocument>>;
 
@@ -250,6 +256,9 @@ impl Engine {
             message if self.is_early() => self.early.push(message),
             Message::Status(reply) => {
                 let _ = reply.send(self.status());
+            }
+            Message::Explain(name, reply) => {
+                let _ = reply.send(self.explain(&name));
             }
             Message::Renew(request, reply) => self.renew(&request, reply),
             Message::Sync(request, reply) => self.sync(&request, reply),

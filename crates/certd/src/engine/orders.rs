@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use phoenix_core::lifecycle::{Action, Availability, Event, Reach, Request};
+use phoenix_core::manifest::InvalidEntry;
 use phoenix_core::name::{AbsolutePath, CertName};
 use phoenix_core::reason::{Reason, RetryClass};
 use phoenix_core::time::Timestamp;
@@ -243,9 +244,10 @@ impl Engine {
         let _ = reply.send(Ok(lines));
     }
 
-    fn is_invalid(&self, name: &str) -> bool {
+    /// The entry of this name that the manifest has wrong.
+    pub(super) fn invalid_entry(&self, name: &str) -> Option<&InvalidEntry> {
         let is = |text: &Option<String>| text.as_deref() == Some(name);
-        self.invalid.iter().any(|entry| is(&entry.name) || is(&entry.common_name))
+        self.invalid.iter().find(|entry| is(&entry.name) || is(&entry.common_name) || entry.path == name)
     }
 
     fn chosen(&self, names: &[String], all: bool) -> Result<Vec<(AbsolutePath, CertName)>, ErrorDocument> {
@@ -266,18 +268,23 @@ impl Engine {
             .iter()
             .map(|name| match self.entries.find(name) {
                 Some((key, tracked)) => Ok((key.clone(), tracked.entry.name.clone())),
-                None if self.is_invalid(name) => Err(ErrorDocument {
+                None if self.invalid_entry(name).is_some() => Err(ErrorDocument {
                     code: "bad-request".into(),
                     message: format!(
                         "the manifest has `{name}` wrong, so nothing can be done for it: see \
                          `phoenix-certctl status {name}` and `phoenix-certctl validate`"
                     ),
                 }),
-                None => Err(ErrorDocument {
-                    code: "no-such-name".into(),
-                    message: format!("the manifest in force has no certificate called `{name}`"),
-                }),
+                None => Err(no_such_name(name)),
             })
             .collect()
+    }
+}
+
+/// The answer to a name that no entry has.
+pub(super) fn no_such_name(name: &str) -> ErrorDocument {
+    ErrorDocument {
+        code: "no-such-name".into(),
+        message: format!("the manifest in force has no certificate called `{name}`"),
     }
 }

@@ -1,9 +1,11 @@
 //! The status document.
 
-use phoenix_protocol::control::{DaemonStatus, ManifestStatus, SCHEMA, StatusDocument};
+use phoenix_core::time::Timestamp;
+use phoenix_protocol::control::{CertificateStatus, DaemonStatus, ManifestStatus, SCHEMA, StatusDocument};
 use phoenix_protocol::executor::ManifestState;
 
 use super::Engine;
+use super::entries::Tracked;
 use crate::clock::now;
 use crate::report;
 
@@ -37,19 +39,22 @@ impl Engine {
             certificates: self
                 .entries
                 .in_order()
-                .map(|tracked| {
-                    let subject = report::Subject {
-                        entry: &tracked.entry,
-                        warnings: &tracked.warnings,
-                        state: &tracked.state,
-                        jitter: tracked.jitter,
-                        availability: &self.authorities.availability(&tracked.entry, at),
-                    };
-                    report::certificate(&subject, at)
-                })
-                .chain(self.invalid.iter().map(|entry| report::invalid(entry, at)))
+                .map(|tracked| self.account(tracked, at))
+                .chain(self.invalid.iter().map(|entry| CertificateStatus::wrong_in_manifest(entry, at)))
                 .collect(),
         }
+    }
+
+    /// The account of one entry.
+    pub(super) fn account(&self, tracked: &Tracked, at: Timestamp) -> CertificateStatus {
+        let subject = report::Subject {
+            entry: &tracked.entry,
+            warnings: &tracked.warnings,
+            state: &tracked.state,
+            jitter: tracked.jitter,
+            availability: &self.authorities.availability(&tracked.entry, at),
+        };
+        report::certificate(&subject, at)
     }
 
     /// Warnings that belong to no single certificate.

@@ -140,13 +140,16 @@ pub struct Explanation {
     pub forecast: Vec<Step>,
 }
 
+/// The chain about our own copy, which is no file on a live path.
+const OWN: &str = "OWN";
+
 /// Explains an entry.
 pub fn explain(context: &Context<'_>, seen: &Observation, memory: &Memory, now: Timestamp) -> Explanation {
     let case = Case::new(context, seen, memory, now);
     let mut chains =
         vec![pair_chain("LIVE", "Is the pair on the live paths as it should be?", Some(&case.live))];
     let own = case.own.as_ref().map(|own| &own.pair);
-    chains.push(pair_chain("OWN", "Is our own copy as it should be?", own));
+    chains.push(pair_chain(OWN, "Is our own copy as it should be?", own));
     chains.push(chain("FILES", "What do the files need?", FILES, &case));
     let next = chain("NEXT", "What is the next thing to do?", NEXT, &case);
     let delegated = next.fired().is_some_and(|rule| matches!(rule.rule.as_str(), "deploy" | "use-first"));
@@ -179,7 +182,9 @@ fn pair_chain(name: &str, asks: &str, pair: Option<&Pair<'_>>) -> Chain {
             let judge = |rule: &rules::Rule| {
                 let found = (rule.test)(pair);
                 let fires = found.is_some();
-                (rule.reason.code(), rule.about, fires, found.unwrap_or_else(|| (rule.fact)(pair)))
+                let files = matches!(rule.reason, Reason::Missing | Reason::Unreadable | Reason::KeyMismatch);
+                let fact = if files && name == OWN { "it is whole".to_owned() } else { (rule.fact)(pair) };
+                (rule.reason.code(), rule.about, fires, found.unwrap_or(fact))
             };
             walk(name, asks, rules.map(judge))
         }

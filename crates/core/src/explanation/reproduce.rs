@@ -24,7 +24,8 @@ pub struct Reproduction {
 }
 
 impl Reproduction {
-    fn new(argv: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    /// Without variables.
+    pub fn new(argv: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self::with(Vec::new(), argv.into_iter().map(Into::into).collect())
     }
 
