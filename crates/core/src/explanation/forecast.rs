@@ -5,6 +5,7 @@ use crate::explanation::Step;
 use crate::facts::{Deed, FileFact, LeafFacts, LivePair, Observation, OwnCopy};
 use crate::lifecycle::{Availability, Context, Decision, Memory, Work, decide, delivered_by_command};
 use crate::manifest::{Entry, Usage};
+use crate::reason::Reason;
 use crate::rules;
 use crate::time::Timestamp;
 
@@ -63,9 +64,13 @@ impl Ahead<'_> {
                 self.issuer_returns(next_look);
                 true
             }
-            Decision::Stuck(..) => {
+            Decision::Stuck(_, trouble, until) => {
+                // A window opens and a budget fills up by the clock alone; everything else needs someone.
+                let by_itself = matches!(trouble.reason, Reason::WindowClosed | Reason::RestartBudget);
+                let waited = steps.contains(&step) || until <= self.at;
                 steps.push(step);
-                false
+                self.at = self.at.max(until);
+                by_itself && !waited
             }
         }
     }
@@ -106,6 +111,7 @@ impl Ahead<'_> {
             }
             Work::Activate => {
                 self.memory.reactivate = false;
+                self.context.last_run = Some(self.at);
                 let deed = self.deed(self.seen.command_digest.clone());
                 self.seen.ledger.activated = deed;
                 if delivered_by_command(entry) {
