@@ -198,13 +198,15 @@ impl TokenMinter for Minter<'_> {
         let operation = Operation::Token {
             entry: self.job.reference.clone(),
             issuer: self.issuer.clone(),
-            purpose: TokenPurpose::Sign { stage: request.stage },
-            kid: request.kid,
-            encrypted_key: request.encrypted_key,
+            purpose: TokenPurpose::Sign {
+                stage: request.stage,
+                kid: request.kid,
+                encrypted_key: request.encrypted_key,
+            },
             ca_time: request.ca_time,
         };
         match self.job.executor.ask(operation).await? {
-            Answer::Token { token, .. } => Ok(token),
+            Answer::Token { token, .. } => Ok(token.expose().to_owned()),
             _ => Err(senseless()),
         }
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use phoenix_core::manifest::{Context, Entry, Manifest};
 use phoenix_core::settings::Settings;
 use phoenix_store::{StateDir, StateLock, Store};
 
@@ -39,6 +40,15 @@ password_file = "DIR/password"
 "#;
     let text = text.replace("DIR", &dir.display().to_string());
     Arc::new(Settings::parse(&text, "certd.toml").unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// An entry of a manifest under this configuration.
+pub(crate) fn entry(settings: &Settings) -> Entry {
+    let root = &settings.executor.target_roots[0];
+    let text = format!(
+        r#"[{{"common_name": "web.internal.example", "cert_path": "{root}/cert.pem", "key_path": "{root}/key.pem"}}]"#
+    );
+    Manifest::parse(&text, &Context::of(settings)).manifest.unwrap().entries.remove(0)
 }
 
 /// A state directory below `dir`. The store keeps its lock.

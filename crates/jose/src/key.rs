@@ -24,7 +24,7 @@ pub struct ProvisionerKey {
 }
 
 /// The key in the form that signs. The cryptographic library wipes its own copies.
-enum Signer {
+pub(crate) enum Signer {
     Ecdsa(EcdsaKeyPair),
     Rsa(RsaKeyPair),
     Ed25519(Ed25519KeyPair),
@@ -128,7 +128,7 @@ impl Signer {
         rsa(public, private).map(Self::Rsa)
     }
 
-    fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match self {
             Self::Ecdsa(key) => key.sign(&random, message).ok().map(|signature| signature.as_ref().to_vec()),

@@ -11,7 +11,7 @@
 //! | `jwk`, `key` | public and private JSON Web Keys |
 //! | `pbes2`, `wrap`, `content` | key from a password, AES key wrap, AES-GCM |
 //! | `jwe`, `encrypt` | opening and making an encrypted key |
-//! | `token`, `verify` | making and checking a one-time token |
+//! | `token`, `leaf`, `verify` | making (with a provisioner's or a certificate's key) and checking a one-time token |
 
 mod algorithm;
 mod compact;
@@ -21,6 +21,7 @@ mod error;
 mod jwe;
 mod jwk;
 mod key;
+mod leaf;
 mod pbes2;
 mod token;
 mod verify;
@@ -30,6 +31,7 @@ pub use algorithm::Algorithm;
 pub use error::JoseError;
 pub use jwk::PublicJwk;
 pub use key::ProvisionerKey;
+pub use leaf::{ChainMember, LeafKey};
 pub use token::OneTimeToken;
 pub use verify::{Claims, Confirmation, TokenHeader, read_header, verify};
 

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::rand;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::compact::encode;
 use crate::verify::Confirmation;
@@ -76,14 +76,23 @@ impl OneTimeToken {
     /// Signs the token (JWS compact) under the provisioner's key id, with a fresh random `jti`: a Step-CA takes
     /// each `jti` once.
     pub fn sign(&self, key: &ProvisionerKey, kid: &str) -> Result<String, JoseError> {
+        let header = json!({ "alg": key.algorithm().as_str(), "kid": kid, "typ": "JWT" });
+        self.compact(&header, |message| key.sign(message))
+    }
+
+    /// The signed token under this header.
+    pub(crate) fn compact(
+        &self,
+        header: &Value,
+        sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, JoseError>,
+    ) -> Result<String, JoseError> {
         let mut jti = [0; 32];
         rand::fill(&mut jti).map_err(|_| JoseError::Crypto("make random numbers"))?;
         let claims = TokenClaims { jti: encode(jti), ..self.claims.clone() };
         let claims =
             serde_json::to_string(&claims).map_err(|_| JoseError::Crypto("write the token's claims"))?;
-        let header = json!({ "alg": key.algorithm().as_str(), "kid": kid, "typ": "JWT" });
         let message = format!("{}.{}", encode(header.to_string()), encode(claims));
-        let signature = encode(key.sign(message.as_bytes())?);
+        let signature = encode(sign(message.as_bytes())?);
         Ok(format!("{message}.{signature}"))
     }
 }

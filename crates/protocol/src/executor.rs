@@ -4,6 +4,8 @@
 //! modes, names and commands come from the executor's own reading of root-owned files. Requests carry ids;
 //! answers may come out of order.
 
+use std::fmt;
+
 use phoenix_core::facts::Observation;
 use phoenix_core::manifest::{Entry, InvalidEntry, Usage};
 use phoenix_core::name::{CertName, IssuerName};
@@ -11,6 +13,7 @@ use phoenix_core::reason::Trouble;
 pub use phoenix_core::scheme::SignatureScheme;
 use phoenix_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 /// Version of this protocol. Both sides must be of the same one.
 pub const VERSION: u32 = 2;
@@ -66,13 +69,10 @@ pub enum Operation {
         entry: EntryRef,
         /// Issuer that will get the token; must be one of the entry's.
         issuer: IssuerName,
-        /// Which provisioner: the issuer's client provisioner when there is one and the entry is a client.
+        /// What it is for. Audience, provisioner and names follow from it, from the configuration and from the
+        /// manifest: they are nobody else's to say.
         #[serde(flatten)]
         purpose: TokenPurpose,
-        /// Key id of the provisioner's public key, as the CA lists it.
-        kid: String,
-        /// The provisioner's encrypted private key (JWE compact), as the CA lists it.
-        encrypted_key: String,
         /// The CA's clock, measured from a `Date` header.
         ca_time: Option<Timestamp>,
     },
@@ -176,11 +176,58 @@ pub enum RollbackTo {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "purpose", rename_all = "snake_case")]
 pub enum TokenPurpose {
-    /// `POST /1.0/sign` for a staged key.
+    /// `POST /1.0/sign` for a staged key, in the name of the issuer's JWK provisioner: the client provisioner when
+    /// there is one and the entry is a client.
     Sign {
         /// From [`Answer::Prepared`].
         stage: String,
+        /// Key id of the provisioner's public key, as the CA lists it.
+        kid: String,
+        /// The provisioner's encrypted private key (JWE compact), as the CA lists it.
+        encrypted_key: String,
     },
+    /// `POST /1.0/sign` for a staged key, in the name of the issuer's X5C provisioner: the entry's present
+    /// certificate vouches for its successor.
+    X5c {
+        /// From [`Answer::Prepared`].
+        stage: String,
+    },
+    /// `POST /1.0/renew` with `Authorization: Bearer`: the present certificate again, its key included. Only for
+    /// issuers that renew by certificate, because no password is configured for their provisioner.
+    Renew,
+    /// `POST /1.0/revoke` of a certificate of this entry whose pair is still kept.
+    Revoke {
+        /// Its serial number, in hexadecimal as in [`phoenix_core::facts::LeafFacts::serial`]. The CA wants it in
+        /// decimal.
+        serial: String,
+        /// As for `sign`.
+        kid: String,
+        /// As for `sign`.
+        encrypted_key: String,
+    },
+}
+
+/// A signed token. Whoever has it can have what it is for, so it is never printed and wiped when it is dropped.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SignedToken(Zeroizing<String>);
+
+impl SignedToken {
+    /// A signed token in its compact form.
+    pub fn new(token: String) -> Self {
+        Self(Zeroizing::new(token))
+    }
+
+    /// The compact form, to be sent to the CA.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SignedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignedToken")
+    }
 }
 
 /// An answer of the executor.
@@ -243,8 +290,8 @@ pub enum Answer {
     /// To [`Operation::Token`].
     Token {
         /// The one-time token. Good for a single request.
-        token: String,
-        /// Provisioner that it is for.
+        token: SignedToken,
+        /// In whose name it is (`iss`): a provisioner, or `step-ca-client/1.0` for a renewal.
         provisioner: String,
     },
     /// To [`Operation::Install`].

@@ -10,6 +10,7 @@
 //! | [`hypervisor`] | a box with systemd, real LXC containers and a real guest agent |
 //! | [`daemon`] | `phoenix-certd --standalone` under test, killed at will |
 //! | [`control`] | a small HTTP client for the control socket |
+//! | [`https`] | one request to a CA, made with openssl |
 //! | [`openssl`] | what an independent program says about keys and certificates |
 //! | [`manifest`] | the operator's manifest, moved below a scratch root |
 //! | [`snapshot`] | what a tree holds, to the byte |
@@ -29,6 +30,7 @@ pub mod daemon;
 pub mod dice;
 pub mod embedded;
 pub mod guests;
+pub mod https;
 pub mod hypervisor;
 pub mod manifest;
 pub mod memory;

@@ -72,6 +72,11 @@ impl KeyPair {
         pem::encode("PRIVATE KEY", &self.pkcs8)
     }
 
+    /// PKCS#8 DER.
+    pub fn pkcs8(&self) -> &[u8] {
+        &self.pkcs8
+    }
+
     /// SHA-256 of the SubjectPublicKeyInfo, lower-case hexadecimal: equal to `LeafFacts::public_key` of a
     /// certificate for this key.
     pub fn public_key_sha256(&self) -> String {

@@ -25,6 +25,7 @@ pub(super) const STEP_CA: &[&str] = &[
     "client_provisioner",
     "client_password_file",
     "client_credential",
+    "x5c_provisioner",
 ];
 /// Further keys of `type = "acme"`.
 pub(super) const ACME: &[&str] = &["directory", "challenge", "listen"];
@@ -100,12 +101,14 @@ fn step_ca(fields: &mut Fields<'_, '_>) -> Result<StepCaSettings, Reported> {
     let name = fields.require("provisioner", advice, parsed(plain));
     let password = password(fields, "password_file", "credential");
     let client_provisioner = client_provisioner(fields);
+    let x5c_provisioner = fields.optional("x5c_provisioner", parsed(plain));
     let url = url?;
     Ok(StepCaSettings {
         audience: audience?.unwrap_or_else(|| url.clone()),
         url,
         provisioner: ProvisionerSettings { name: name?, password: password? },
         client_provisioner: client_provisioner?,
+        x5c_provisioner: x5c_provisioner?,
     })
 }
 

@@ -181,6 +181,8 @@ pub struct StepCaSettings {
     pub provisioner: ProvisionerSettings,
     /// JWK provisioner for `cert_type = "client"`.
     pub client_provisioner: Option<ProvisionerSettings>,
+    /// X5C provisioner, for which the present certificate of an entry vouches for the next one.
+    pub x5c_provisioner: Option<String>,
 }
 
 /// A JWK provisioner and its password.

@@ -38,6 +38,7 @@ root          = "/mnt/ca/root.crt"
 provisioner   = "admin@thinkheads.ai"
 password_file = "/mnt/ca/password.txt"
 client_provisioner = "mesh-client"
+x5c_provisioner = "renewals"
 client_credential  = "mesh-client-password"
 audience      = "https://ca.other:9000"
 
@@ -104,6 +105,7 @@ fn every_key_is_taken_over() {
                 name: "mesh-client".to_owned(),
                 password: Some(PasswordSource::Credential("mesh-client-password".to_owned())),
             }),
+            x5c_provisioner: Some("renewals".to_owned()),
         })
     );
     let fingerprint = "aabbccddeeff00112233445566778899".repeat(2);
@@ -154,7 +156,7 @@ fn what_is_left_out_has_a_default() {
     let IssuerKind::StepCa(kind) = &settings.issuers[0].kind else { panic!("not a step-ca") };
     assert_eq!(kind.audience, "https://10.0.0.10:9000");
     assert_eq!(kind.provisioner.password, None);
-    assert_eq!(kind.client_provisioner, None);
+    assert_eq!((&kind.client_provisioner, &kind.x5c_provisioner), (&None, &None));
 }
 
 /// Each line replaces or extends the line of [`FULL`] that begins like it; the problem must be at `path` and its

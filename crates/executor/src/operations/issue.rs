@@ -1,10 +1,10 @@
-//! `prepare`, `token`, `install`: the way to a new certificate.
+//! `prepare`, `install`: the way to a new certificate.
 
 use phoenix_core::manifest::{Entry, KeyPolicy};
 use phoenix_core::name::IssuerName;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::time::Timestamp;
-use phoenix_protocol::executor::{Answer, TokenPurpose};
+use phoenix_protocol::executor::Answer;
 use phoenix_store::{EntryStore, NewPair, StageId, Staged};
 use phoenix_x509::{Chain, Expectation, KeyPair, Roots, X509Error, check_issued};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,6 @@ use zeroize::Zeroizing;
 use super::keep::forget_foreign_writes;
 use super::{Executor, check_issuer};
 use crate::clock;
-use crate::tokens::{self, CaWords};
 
 /// What is kept with a staged key.
 #[derive(Serialize, Deserialize)]
@@ -38,29 +37,6 @@ impl Executor {
             tracing::warn!(name = %entry.name, "earlier staged keys are still there: {trouble}");
         }
         Ok(Answer::Prepared { stage: stage.to_string(), csr: csr.pem })
-    }
-
-    /// Signs a token for the staged CSR.
-    pub(super) fn token(
-        &self,
-        entry: &Entry,
-        issuer: &IssuerName,
-        purpose: &TokenPurpose,
-        words: CaWords<'_>,
-    ) -> Result<Answer, Trouble> {
-        check_issuer(entry, issuer)?;
-        let anchor = self.anchors.look(issuer)?;
-        if let Some(trouble) = anchor.trouble {
-            return Err(trouble);
-        }
-        let TokenPurpose::Sign { stage } = purpose;
-        let staged = staged(&self.store_of(entry), entry, stage)?;
-        let meta: StageMeta = serde_json::from_value(staged.meta.clone())
-            .map_err(|error| Trouble::new(Reason::Internal, format!("The stage cannot be read: {error}.")))?;
-        let settings = self.anchors.settings(issuer)?;
-        let signed = tokens::sign(&self.keyring, entry, settings, meta.csr_sha256, words, clock::now())?;
-        tracing::info!(name = %entry.name, %issuer, provisioner = %signed.provisioner, "token signed");
-        Ok(Answer::Token { token: signed.token, provisioner: signed.provisioner })
     }
 
     /// Checks a chain in every way before anything on disk changes, then commits it with the staged key.
@@ -113,6 +89,14 @@ fn key_for(entry: &Entry, store: &EntryStore) -> Result<KeyPair, Trouble> {
 
 fn cannot_make(entry: &Entry, error: &X509Error) -> Trouble {
     Trouble::new(Reason::Internal, format!("No request could be made for `{}`: {error}.", entry.name))
+}
+
+/// Digest of the CSR for a staged key.
+pub(super) fn staged_csr(store: &EntryStore, entry: &Entry, stage: &str) -> Result<[u8; 32], Trouble> {
+    let staged = staged(store, entry, stage)?;
+    let meta: StageMeta = serde_json::from_value(staged.meta.clone())
+        .map_err(|error| Trouble::new(Reason::Internal, format!("The stage cannot be read: {error}.")))?;
+    Ok(meta.csr_sha256)
 }
 
 fn staged(store: &EntryStore, entry: &Entry, stage: &str) -> Result<Staged, Trouble> {

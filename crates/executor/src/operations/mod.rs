@@ -3,7 +3,8 @@
 //! | module | operations |
 //! |---|---|
 //! | [`observe`] | `observe`, and the facts that other operations answer with |
-//! | [`issue`] | `prepare`, `token`, `install` |
+//! | [`issue`] | `prepare`, `install` |
+//! | [`token`] | `token` |
 //! | [`keep`] | `adopt`, `restore` |
 //! | [`issuers`] | facts of the issuers, `trust` |
 //! | [`rollback`] | `rollback` |
@@ -32,6 +33,7 @@ mod programs;
 mod recheck;
 mod rollback;
 mod sign;
+mod token;
 mod trail;
 
 use std::collections::BTreeSet;
@@ -94,8 +96,10 @@ impl Executor {
             Operation::Hello { .. } | Operation::Snapshot { .. } | Operation::Trust { .. } => {
                 Ok((LaneKind::Files, Vec::new()))
             }
-            // Reads a staged CSR only, which never changes.
-            Operation::Token { .. } => Ok((LaneKind::Files, Vec::new())),
+            Operation::Token { entry, issuer, purpose, .. } => {
+                let entry = &self.known(entry)?.entry;
+                Ok((LaneKind::Files, self.token_keys(entry, issuer, purpose)))
+            }
             Operation::Observe { entry }
             | Operation::Prepare { entry }
             | Operation::Install { entry, .. }
@@ -145,10 +149,8 @@ impl Executor {
                 Ok(Answer::Observed(Box::new(self.observe(&known.entry)?)))
             }
             Operation::Prepare { entry } => self.prepare(&self.known(&entry)?.entry),
-            Operation::Token { entry, issuer, purpose, kid, encrypted_key, ca_time } => {
-                let words =
-                    crate::tokens::CaWords { kid: &kid, encrypted_key: &encrypted_key, time: ca_time };
-                self.token(&self.known(&entry)?.entry, &issuer, &purpose, words)
+            Operation::Token { entry, issuer, purpose, ca_time } => {
+                self.token(&self.known(&entry)?.entry, &issuer, &purpose, ca_time)
             }
             Operation::Install { entry, stage, issuer, chain } => {
                 self.install(&self.known(&entry)?.entry, &stage, &issuer, &chain)

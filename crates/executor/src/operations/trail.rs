@@ -104,7 +104,7 @@ fn ended(ended: &Ended) -> String {
 mod tests {
     use std::time::Duration;
 
-    use phoenix_protocol::executor::{Answer, Response};
+    use phoenix_protocol::executor::{Answer, Response, SignedToken};
     use phoenix_protocol::frame::{self, MAX_RESPONSE};
     use phoenix_sandbox::{Confinement, Output};
 
@@ -156,7 +156,7 @@ mod tests {
         }
         let runs = trail.into_runs();
         assert_eq!((runs.len(), runs[0].at.unix(), runs[RUNS - 1].at.unix()), (RUNS, 0, 999));
-        let answer = Answer::Token { token: String::new(), provisioner: String::new() };
+        let answer = Answer::Token { token: SignedToken::new(String::new()), provisioner: String::new() };
         let response = Response { id: 1, result: Ok(answer), runs };
         frame::encode(&response, MAX_RESPONSE / 2).unwrap();
     }

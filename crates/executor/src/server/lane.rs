@@ -21,6 +21,8 @@ pub(crate) enum Key {
     Manifest,
     /// The files and the state of the pair with this key path.
     Pair(String),
+    /// A provisioner's password.
+    Password(String),
     /// A guest, or what else a command acts on.
     Target(String),
 }

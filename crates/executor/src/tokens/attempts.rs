@@ -3,7 +3,6 @@
 //! A hijacked daemon could make encrypted keys of its own, under passwords of its guessing, and learn from the
 //! answer which guess opens one. So failures are few, whatever key they were with.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use phoenix_core::time::Timestamp;
@@ -14,7 +13,7 @@ use crate::authority::Stamp;
 const MAX_FAILURES: usize = 3;
 /// How long a failure counts.
 const PERIOD: Duration = Duration::from_secs(5 * 60);
-/// Failed keys that are remembered for each password.
+/// Failed keys that are remembered.
 const MAX_REMEMBERED: usize = 256;
 
 /// What became of an earlier attempt.
@@ -29,30 +28,26 @@ pub(super) enum Verdict {
 }
 
 /// Failed attempts with one version of one password.
-#[derive(Debug)]
-struct Failures {
-    stamp: Stamp,
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    stamp: Option<Stamp>,
     keys: Vec<[u8; 32]>,
     recent: Vec<Timestamp>,
 }
 
-/// Failed attempts by password file.
-#[derive(Debug, Default)]
-pub(super) struct Attempts(HashMap<String, Failures>);
-
 impl Attempts {
-    /// May the key with this digest be tried with the password at `place`?
-    pub(super) fn judge(&mut self, place: &str, stamp: &Stamp, key: &[u8; 32], now: Timestamp) -> Verdict {
-        let Some(failures) = self.0.get_mut(place).filter(|failures| failures.stamp == *stamp) else {
+    /// May the key with this digest be tried with this version of the password?
+    pub(super) fn judge(&mut self, stamp: &Stamp, key: &[u8; 32], now: Timestamp) -> Verdict {
+        if self.stamp.as_ref() != Some(stamp) {
             return Verdict::Try;
-        };
-        if failures.keys.contains(key) {
+        }
+        if self.keys.contains(key) {
             return Verdict::KnownBad;
         }
         // A clock set back must not lock for longer than the period.
-        failures.recent.retain(|at| *at <= now && now.since(*at) < PERIOD);
-        match failures.recent.first() {
-            Some(first) if failures.recent.len() >= MAX_FAILURES => {
+        self.recent.retain(|at| *at <= now && now.since(*at) < PERIOD);
+        match self.recent.first() {
+            Some(first) if self.recent.len() >= MAX_FAILURES => {
                 Verdict::Locked(PERIOD.saturating_sub(now.since(*first)))
             }
             _ => Verdict::Try,
@@ -60,22 +55,15 @@ impl Attempts {
     }
 
     /// Records that the key did not open.
-    pub(super) fn failed(&mut self, place: &str, stamp: &Stamp, key: [u8; 32], now: Timestamp) {
-        let failures = self.0.entry(place.to_owned()).or_insert_with(|| Failures::new(stamp));
-        if failures.stamp != *stamp {
-            *failures = Failures::new(stamp);
+    pub(super) fn failed(&mut self, stamp: &Stamp, key: [u8; 32], now: Timestamp) {
+        if self.stamp.as_ref() != Some(stamp) {
+            *self = Self { stamp: Some(stamp.clone()), ..Self::default() };
         }
-        if failures.keys.len() >= MAX_REMEMBERED {
-            failures.keys.remove(0);
+        if self.keys.len() >= MAX_REMEMBERED {
+            self.keys.remove(0);
         }
-        failures.keys.push(key);
-        failures.recent.push(now);
-    }
-}
-
-impl Failures {
-    fn new(stamp: &Stamp) -> Self {
-        Self { stamp: stamp.clone(), keys: Vec::new(), recent: Vec::new() }
+        self.keys.push(key);
+        self.recent.push(now);
     }
 }
 
@@ -92,17 +80,16 @@ mod tests {
         let (old, new) = (Stamp::sample(1), Stamp::sample(2));
         let mut attempts = Attempts::default();
         for key in 0..3 {
-            assert_eq!(attempts.judge("p", &old, &[key; 32], at(0)), Verdict::Try);
-            attempts.failed("p", &old, [key; 32], at(0));
+            assert_eq!(attempts.judge(&old, &[key; 32], at(0)), Verdict::Try);
+            attempts.failed(&old, [key; 32], at(0));
         }
-        assert_eq!(attempts.judge("p", &old, &[0; 32], at(0)), Verdict::KnownBad);
-        assert_eq!(attempts.judge("p", &old, &[9; 32], at(100)), Verdict::Locked(Duration::from_secs(200)));
-        assert_eq!(attempts.judge("p", &new, &[0; 32], at(100)), Verdict::Try);
-        assert_eq!(attempts.judge("other", &old, &[9; 32], at(100)), Verdict::Try);
-        assert_eq!(attempts.judge("p", &old, &[9; 32], at(300)), Verdict::Try);
-        assert_eq!(attempts.judge("p", &old, &[0; 32], at(300)), Verdict::KnownBad);
-        attempts.failed("p", &new, [0; 32], at(300));
-        assert_eq!(attempts.judge("p", &new, &[1; 32], at(300)), Verdict::Try);
+        assert_eq!(attempts.judge(&old, &[0; 32], at(0)), Verdict::KnownBad);
+        assert_eq!(attempts.judge(&old, &[9; 32], at(100)), Verdict::Locked(Duration::from_secs(200)));
+        assert_eq!(attempts.judge(&new, &[0; 32], at(100)), Verdict::Try);
+        assert_eq!(attempts.judge(&old, &[9; 32], at(300)), Verdict::Try);
+        assert_eq!(attempts.judge(&old, &[0; 32], at(300)), Verdict::KnownBad);
+        attempts.failed(&new, [0; 32], at(300));
+        assert_eq!(attempts.judge(&new, &[1; 32], at(300)), Verdict::Try);
     }
 
     #[test]
@@ -110,8 +97,8 @@ mod tests {
         let stamp = Stamp::sample(1);
         let mut attempts = Attempts::default();
         for key in 0..3 {
-            attempts.failed("p", &stamp, [key; 32], at(1_000_000));
+            attempts.failed(&stamp, [key; 32], at(1_000_000));
         }
-        assert_eq!(attempts.judge("p", &stamp, &[9; 32], at(0)), Verdict::Try);
+        assert_eq!(attempts.judge(&stamp, &[9; 32], at(0)), Verdict::Try);
     }
 }

@@ -1,12 +1,12 @@
 //! Decrypted provisioner keys, kept in memory so that the password is needed once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest;
 use phoenix_core::name::IssuerName;
 use phoenix_core::reason::{Reason, Trouble};
-use phoenix_core::settings::ProvisionerSettings;
+use phoenix_core::settings::{PasswordSource, ProvisionerSettings};
 use phoenix_core::time::Timestamp;
 use phoenix_jose::{JoseError, MAX_INPUT, ProvisionerKey};
 
@@ -21,22 +21,24 @@ struct Unlocked {
     key: Arc<ProvisionerKey>,
 }
 
+/// What belongs to one password.
 #[derive(Default)]
-struct Inner {
+struct Door {
     /// By issuer and provisioner: the last key that was opened.
     keys: HashMap<(IssuerName, String), Unlocked>,
     attempts: Attempts,
 }
 
-/// Opened provisioner keys.
+/// Opened provisioner keys, by the password that opens them.
 #[derive(Default)]
-pub(crate) struct Keyring(Mutex<Inner>);
+pub(crate) struct Keyring(Mutex<HashMap<String, Arc<Mutex<Door>>>>);
 
 impl Keyring {
     /// Opens the encrypted key of a provisioner with the provisioner's password.
     ///
-    /// Decryption happens under the lock: it is slow by design, and several requests for the same key should
-    /// pay for it once.
+    /// Decryption is slow by design, and the storage of a password may hang. Meanwhile only this password is held:
+    /// several requests for it pay for it once, and one failure after the other is counted. Requests for it wait in
+    /// their queue rather than here, since they have [`password_of`] as a key.
     pub(crate) fn unlock(
         &self,
         issuer: &IssuerName,
@@ -44,37 +46,38 @@ impl Keyring {
         encrypted_key: &str,
         now: Timestamp,
     ) -> Result<Arc<ProvisionerKey>, Trouble> {
-        let source = provisioner.password.as_ref().ok_or_else(|| {
-            Trouble::new(
-                Reason::IssuerNotReady,
-                format!(
-                    "No password is configured for provisioner `{}` of issuer `{issuer}`: set `password_file` or \
-                     `credential`.",
-                    provisioner.name
-                ),
-            )
-        })?;
+        let source = provisioner.password.as_ref().ok_or_else(|| no_password(issuer, provisioner))?;
         if encrypted_key.len() > MAX_INPUT {
             return Err(Trouble::new(Reason::BadRequest, "The encrypted provisioner key is too long."));
         }
+        let door = self.door(source);
+        let mut door = door.lock().unwrap_or_else(PoisonError::into_inner);
         let password = Password::find(source)?;
         let slot = (issuer.clone(), provisioner.name.clone());
         let encrypted = sha256(encrypted_key.as_bytes());
-        let mut inner = self.lock();
-        if let Some(known) = inner.keys.get(&slot)
+        if let Some(known) = door.keys.get(&slot)
             && known.encrypted == encrypted
             && known.stamp == *password.stamp()
         {
             return Ok(Arc::clone(&known.key));
         }
-        let key = Arc::new(open(&mut inner.attempts, provisioner, &password, encrypted_key, now)?);
+        let key = Arc::new(open(&mut door.attempts, provisioner, &password, encrypted_key, now)?);
         let unlocked = Unlocked { encrypted, stamp: password.stamp().clone(), key: Arc::clone(&key) };
-        inner.keys.insert(slot, unlocked);
+        door.keys.insert(slot, unlocked);
         Ok(key)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn door(&self, source: &PasswordSource) -> Arc<Mutex<Door>> {
+        let mut doors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(doors.entry(password_of(source)).or_default())
+    }
+}
+
+/// What tells one password from another.
+pub(crate) fn password_of(source: &PasswordSource) -> String {
+    match source {
+        PasswordSource::File(path) => path.to_string(),
+        PasswordSource::Credential(name) => format!("credential {name}"),
     }
 }
 
@@ -87,7 +90,7 @@ fn open(
 ) -> Result<ProvisionerKey, Trouble> {
     let place = password.place().to_string();
     let digest = sha256(encrypted_key.as_bytes());
-    match attempts.judge(&place, password.stamp(), &digest, now) {
+    match attempts.judge(password.stamp(), &digest, now) {
         Verdict::Try => {}
         Verdict::KnownBad => return Err(wrong_password(provisioner, &place)),
         Verdict::Locked(wait) => return Err(locked(provisioner, &place, wait.as_secs())),
@@ -95,16 +98,27 @@ fn open(
     let secret = password.read()?;
     ProvisionerKey::decrypt(encrypted_key, &secret).map_err(|error| match error {
         JoseError::WrongPassword => {
-            attempts.failed(&place, password.stamp(), digest, now);
+            attempts.failed(password.stamp(), digest, now);
             wrong_password(provisioner, &place)
         }
         // Found out with the password, so it tells about the password too: it counts.
         JoseError::Damaged | JoseError::BadKey(_) => {
-            attempts.failed(&place, password.stamp(), digest, now);
+            attempts.failed(password.stamp(), digest, now);
             unusable(provisioner, &error)
         }
         other => unusable(provisioner, &other),
     })
+}
+
+fn no_password(issuer: &IssuerName, provisioner: &ProvisionerSettings) -> Trouble {
+    Trouble::new(
+        Reason::IssuerNotReady,
+        format!(
+            "No password is configured for provisioner `{}` of issuer `{issuer}`: set `password_file` or \
+             `credential`.",
+            provisioner.name
+        ),
+    )
 }
 
 fn wrong_password(provisioner: &ProvisionerSettings, place: &str) -> Trouble {

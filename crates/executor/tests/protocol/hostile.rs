@@ -51,9 +51,11 @@ fn names_and_digests_that_the_manifest_does_not_have_are_refused() {
             Operation::Token {
                 entry: entry.clone(),
                 issuer: "phoenix".parse().unwrap(),
-                purpose: TokenPurpose::Sign { stage: "0".repeat(32) },
-                kid: "k".into(),
-                encrypted_key: place.encrypted_key.clone(),
+                purpose: TokenPurpose::Sign {
+                    stage: "0".repeat(32),
+                    kid: "k".into(),
+                    encrypted_key: place.encrypted_key.clone(),
+                },
                 ca_time: None,
             },
         ] {

@@ -13,4 +13,5 @@ mod recheck;
 mod restart;
 mod rig;
 mod rollback;
+mod tokens;
 mod verification;

@@ -266,17 +266,14 @@ impl Link {
         issuer: &str,
         encrypted_key: String,
     ) -> Result<String, Trouble> {
-        let entry = self.entry("web");
-        let answer = self.ask(Operation::Token {
-            entry,
-            issuer: issuer.parse().unwrap(),
-            purpose: TokenPurpose::Sign { stage: stage.to_owned() },
-            kid: "kid-1".to_owned(),
-            encrypted_key,
-            ca_time: None,
-        });
-        match answer? {
-            Answer::Token { token, .. } => Ok(token),
+        let stage = stage.to_owned();
+        self.token_for(issuer, TokenPurpose::Sign { stage, kid: "kid-1".to_owned(), encrypted_key })
+    }
+
+    pub(crate) fn token_for(&mut self, issuer: &str, purpose: TokenPurpose) -> Result<String, Trouble> {
+        let (entry, issuer) = (self.entry("web"), issuer.parse().unwrap());
+        match self.ask(Operation::Token { entry, issuer, purpose, ca_time: None })? {
+            Answer::Token { token, .. } => Ok(token.expose().to_owned()),
             other => panic!("{other:?}"),
         }
     }

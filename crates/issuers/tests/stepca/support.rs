@@ -27,6 +27,7 @@ pub(crate) fn settings(url: &str) -> StepCaSettings {
         audience: url.to_owned(),
         provisioner: ProvisionerSettings { name: PROVISIONER.to_owned(), password: None },
         client_provisioner: None,
+        x5c_provisioner: None,
     }
 }
 

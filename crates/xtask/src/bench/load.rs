@@ -45,6 +45,7 @@ impl Load {
             audience: ca.url.clone(),
             provisioner,
             client_provisioner: None,
+            x5c_provisioner: None,
         };
         let client = Client::new(&name, settings, &fs::read_to_string(&ca.root)?)?;
         let minter = Minter {
