@@ -325,11 +325,16 @@ impl Engine {
 
     fn decide(&mut self, key: &AbsolutePath, event: Event) {
         let at = now();
-        let last_run = self.last_run(key, at);
+        let (last_run, invited) = (self.last_run(key, at), self.waves.is_invited(key));
         let Some(tracked) = self.entries.get_mut(key) else { return };
         let availability = self.authorities.availability(&tracked.entry, at);
-        let context =
-            Context { entry: &tracked.entry, jitter: tracked.jitter, availability: &availability, last_run };
+        let context = Context {
+            entry: &tracked.entry,
+            jitter: tracked.jitter,
+            availability: &availability,
+            last_run,
+            invited,
+        };
         let (state, actions) = step(std::mem::take(&mut tracked.state), &context, event, at);
         tracked.state = state;
         for action in actions {

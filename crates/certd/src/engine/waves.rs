@@ -16,9 +16,6 @@ impl Engine {
     pub(super) fn last_run(&self, key: &AbsolutePath, at: Timestamp) -> Option<Timestamp> {
         let command = self.entries.get(key)?.entry.command.as_ref()?;
         command.min_interval?;
-        if self.waves.is_invited(key) {
-            return None;
-        }
         if self.waves.is_running(&command.argv) {
             return Some(at);
         }
@@ -35,7 +32,7 @@ impl Engine {
     /// An entry's state has changed: what is it to those with the same command now?
     pub(super) fn take_part(&mut self, key: &AbsolutePath, at: Timestamp) {
         let Some(tracked) = self.entries.get(key) else { return };
-        let part = part(&tracked.entry, &tracked.state, at);
+        let part = part(&tracked.entry, &tracked.state, self.waves.is_invited(key), at);
         let command = tracked.entry.command.as_ref();
         self.waves.place(key, command.map(|command| command.argv.as_slice()), part, at);
         let budget = command.filter(|command| command.min_interval.is_some());

@@ -37,6 +37,9 @@ pub struct Context<'a> {
     pub availability: &'a Availability,
     /// When the entry's command line ran last, for whichever entry: what a restart budget counts from.
     pub last_run: Option<Timestamp>,
+    /// The command is about to run for others, whether this entry comes along or not: neither its spacing nor its
+    /// restart budget holds it back.
+    pub invited: bool,
 }
 
 /// Something that the edges do for an entry.

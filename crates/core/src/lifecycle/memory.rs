@@ -178,13 +178,6 @@ impl Memory {
         }
     }
 
-    /// The next attempt at `stage` need not wait any longer.
-    pub fn retry_now(&mut self, stage: Stage, now: Timestamp) {
-        if let Some(failure) = self.failures.get_mut(&stage) {
-            failure.next_attempt_at = failure.next_attempt_at.min(now);
-        }
-    }
-
     /// Forgets what operators asked for. True when they had asked for something.
     pub fn drop_orders(&mut self) -> bool {
         let asked = self.order.is_some() || self.reissue || self.redeliver || self.reactivate;

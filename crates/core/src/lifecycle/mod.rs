@@ -161,7 +161,6 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
         }
         Event::Invited => {
             if matches!(state.phase, Phase::Idle) {
-                state.memory.retry_now(Stage::Activate, now);
                 look(&mut state, &mut actions);
             }
         }

@@ -17,6 +17,7 @@ struct Bench {
     entry: Entry,
     availability: Availability,
     last_run: Option<Timestamp>,
+    invited: bool,
     state: State,
     now: Timestamp,
 }
@@ -27,6 +28,7 @@ impl Bench {
             entry: samples::entry("one"),
             availability: Availability::Ready,
             last_run: None,
+            invited: false,
             state: State::default(),
             now: NOW,
         }
@@ -38,6 +40,7 @@ impl Bench {
             jitter: Jitter::default(),
             availability: &self.availability,
             last_run: self.last_run,
+            invited: self.invited,
         };
         let (state, actions) = step(std::mem::take(&mut self.state), &context, event, self.now);
         self.state = state;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::facts::OwnCopy;
 use crate::lifecycle::{Phase, Stage, State, Work, delivered_by_command};
-use crate::manifest::Entry;
+use crate::manifest::{Entry, Window};
 use crate::reason::{Reason, RetryClass};
 use crate::time::Timestamp;
+use crate::window::Opening;
 
 /// Longest time for which a command is held for others.
 pub const LONGEST_HOLD: Duration = Duration::from_secs(60);
@@ -27,27 +28,29 @@ pub enum Part {
     },
 }
 
-/// The part that an entry in this state takes at `now`.
-pub fn part(entry: &Entry, state: &State, now: Timestamp) -> Part {
+/// The part that an entry in this state takes at `now`, `invited` or not.
+pub fn part(entry: &Entry, state: &State, invited: bool, now: Timestamp) -> Part {
     if entry.command.is_none() || delivered_by_command(entry) {
         // Copies for the command and the command are one critical section for each entry.
         return Part::Away;
     }
     match state.phase {
-        Phase::Working { work: Work::Activate, .. } => Part::Ready { patience: patience(state, now) },
+        Phase::Working { work: Work::Activate, .. } => Part::Ready { patience: patience(entry, state, now) },
         Phase::Working { work: Work::Issue | Work::Install | Work::Deliver, .. } => Part::Coming,
-        Phase::Working { work: Work::Observe, .. } if is_wanted(state, now) => Part::Coming,
+        Phase::Working { work: Work::Observe, .. } if invited || is_wanted(state, now) => Part::Coming,
         Phase::Idle if goes_along(state) => Part::Willing,
         Phase::Working { .. } | Phase::Idle => Part::Away,
     }
 }
 
-/// A fiftieth of the lifetime, but no longer than consumers can wait.
-fn patience(state: &State, now: Timestamp) -> Duration {
+/// A fiftieth of the lifetime, but no longer than consumers can wait, and not beyond the maintenance window.
+fn patience(entry: &Entry, state: &State, now: Timestamp) -> Duration {
     let own: Option<&OwnCopy> = state.seen.as_ref().and_then(|seen| seen.own.as_ref());
     let share = own.map_or(Duration::ZERO, |own| own.leaf.lifetime() / 50);
     let left = state.memory.in_use_until.map_or(LONGEST_HOLD, |until| until.since(now) / 10);
-    share.min(left).min(LONGEST_HOLD)
+    let patience = share.min(left).min(LONGEST_HOLD);
+    let stays_open = |window: &Window| window.opening(now.plus(patience)) == Opening::Open;
+    if entry.window.as_ref().is_none_or(stays_open) { patience } else { Duration::ZERO }
 }
 
 /// Somebody or some timer asked for what it is being looked at for.

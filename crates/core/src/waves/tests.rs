@@ -118,7 +118,7 @@ fn state(work: Option<Work>) -> State {
 #[test]
 fn what_an_entry_does_tells_its_part() {
     let entry = samples::entry("one");
-    let part_of = |state: &State| part(&entry, state, NOW);
+    let part_of = |state: &State| part(&entry, state, false, NOW);
     for work in [Work::Issue, Work::Install, Work::Deliver] {
         assert_eq!(part_of(&state(Some(work))), Part::Coming, "{work:?}");
     }
@@ -134,7 +134,9 @@ fn what_an_entry_does_tells_its_part() {
     failed.memory.fail(Stage::Activate, trouble(Reason::CommandFailed), None, NOW);
     assert_eq!(part_of(&failed), Part::Willing);
     failed.phase = Phase::Working { work: Work::Observe, again: false };
-    assert_eq!(part(&entry, &failed, at(3600)), Part::Coming, "its next attempt is due");
+    assert_eq!(part_of(&failed), Part::Away, "its next attempt is not due");
+    assert_eq!(part(&entry, &failed, true, NOW), Part::Coming, "it was invited");
+    assert_eq!(part(&entry, &failed, false, at(3600)), Part::Coming, "its next attempt is due");
     for reason in [Reason::WindowClosed, Reason::CommandRefused, Reason::ManifestError] {
         let mut waits = state(None);
         waits.memory.fail(Stage::Activate, trouble(reason), None, NOW);
@@ -150,7 +152,7 @@ fn patience_is_a_fiftieth_of_the_lifetime_and_less_when_consumers_cannot_wait() 
         let mut state = state(Some(Work::Activate));
         state.seen = Some(samples::installed(&entry, &leaf, NOW));
         state.memory.in_use_until = in_use.map(at);
-        match part(&entry, &state, NOW) {
+        match part(&entry, &state, false, NOW) {
             Part::Ready { patience } => patience.as_secs(),
             other => panic!("{other:?}"),
         }
@@ -166,10 +168,10 @@ fn patience_is_a_fiftieth_of_the_lifetime_and_less_when_consumers_cannot_wait() 
 fn copies_for_the_command_are_never_shared() {
     let mut entry = samples::entry("one");
     entry.delivery = Some(Delivery::Legacy { ca: false });
-    assert_eq!(part(&entry, &state(Some(Work::Activate)), NOW), Part::Away);
+    assert_eq!(part(&entry, &state(Some(Work::Activate)), false, NOW), Part::Away);
     entry.delivery = None;
     entry.command = None;
-    assert_eq!(part(&entry, &state(Some(Work::Issue)), NOW), Part::Away);
+    assert_eq!(part(&entry, &state(Some(Work::Issue)), false, NOW), Part::Away);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use phoenix_core::manifest::Entry;
 use phoenix_core::reason::Trouble;
 use phoenix_core::schedule::Jitter;
 use phoenix_core::time::Timestamp;
+use phoenix_core::waves::{Runs, Waves};
 
 use super::Bug;
 use super::authority::{self, Known};
@@ -47,8 +48,10 @@ pub(super) struct Daemon {
     fetching: bool,
     fetch_again: bool,
     digest: Option<u64>,
+    pub(super) waves: Waves<usize>,
+    pub(super) runs: Runs,
     unsynced: Vec<usize>,
-    decided: Vec<(usize, Action)>,
+    pub(super) decided: Vec<(usize, Action)>,
 }
 
 impl World {
@@ -57,7 +60,8 @@ impl World {
         self.daemon.up?;
         let looks = self.daemon.known.iter().filter_map(|known| known.breaker.next_look()).min();
         let timer = self.daemon.timers.first().map(|(at, _)| *at);
-        [Some(self.daemon.next_poll), Some(self.daemon.next_sweep), looks, timer]
+        let departure = self.daemon.waves.next_departure(self.clock.wall());
+        [Some(self.daemon.next_poll), Some(self.daemon.next_sweep), looks, timer, departure]
             .into_iter()
             .flatten()
             .min()
@@ -73,6 +77,7 @@ impl World {
         if clock_set {
             self.daemon.next_poll = at;
             self.daemon.next_sweep = at;
+            self.daemon.runs.rewind(at);
             self.daemon.known.iter_mut().for_each(|issuer| issuer.breaker.clock_set(at));
         }
         if self.daemon.next_poll <= at {
@@ -105,14 +110,23 @@ impl World {
         if event.is_overtaken() {
             self.fetch(true);
         }
+        if matches!(event, Event::Rewritten | Event::Ordered(_)) && self.daemon.waves.is_held(&key) {
+            self.decide(key, Event::Withdrawn);
+        }
+        self.decide(key, event);
+    }
+
+    fn decide(&mut self, key: usize, event: Event) {
         let at = self.clock.wall();
+        let (last_run, invited) = (self.last_run(key, at), self.daemon.waves.is_invited(&key));
         let Some(Some(tracked)) = self.daemon.tracked.get_mut(key) else { return };
         let availability = authority::availability(&tracked.doors, &self.daemon.known, at);
         let context = Context {
             entry: &tracked.entry,
             jitter: tracked.jitter,
             availability: &availability,
-            last_run: None,
+            last_run,
+            invited,
         };
         self.watch.before_step(&self.clock, key, &event, &availability);
         let (mut state, mut actions) = step(std::mem::take(&mut tracked.state), &context, event, at);
@@ -122,6 +136,9 @@ impl World {
         tracked.state = state;
         self.figures.steps += 1;
         self.watch.after_step(&self.clock, key, &actions);
+        if actions.contains(&Action::Activate) {
+            self.watch.may_run(&self.clock, key, tracked);
+        }
         for action in actions {
             match action {
                 Action::Remember => self.daemon.unsynced.push(key),
@@ -129,6 +146,7 @@ impl World {
                 action => self.daemon.decided.push((key, action)),
             }
         }
+        self.take_part(key, at);
         let Some(Some(tracked)) = self.daemon.tracked.get(key) else { return };
         self.watch.at_rest(&self.clock, key, tracked, &self.sites[key]);
     }
@@ -149,11 +167,12 @@ impl World {
             return;
         }
         if self.daemon.unsynced.is_empty() && self.daemon.decided.is_empty() {
-            return;
+            return self.depart();
         }
         if self.dies_now("before the journal is written") {
             return;
         }
+        self.journal_of_runs.clone_from(&self.daemon.runs);
         for key in std::mem::take(&mut self.daemon.unsynced) {
             if let Some(Some(tracked)) = self.daemon.tracked.get(key) {
                 self.journal[key] = tracked.state.memory.clone();
@@ -165,6 +184,7 @@ impl World {
             }
             self.start(key, action);
         }
+        self.depart();
     }
 
     fn dies_now(&mut self, when: &str) -> bool {
@@ -206,6 +226,8 @@ impl World {
         self.daemon.up = Some(self.clock.now);
         self.daemon.next_poll = at.plus(self.plan.poll);
         self.daemon.next_sweep = at.plus(self.plan.sweep);
+        self.daemon.runs = self.journal_of_runs.clone();
+        self.daemon.runs.rewind(at);
         self.daemon.known = self.cas.iter().map(|ca| Known::new(ca.answered)).collect();
         self.daemon.tracked = self.sites.iter().map(|_| None).collect();
         if self.executor.is_some() {
@@ -282,6 +304,7 @@ impl World {
             let wish = self.sites[key].force.clone();
             let Some(entry) = wish.entry else {
                 self.set_wake(key, None);
+                self.daemon.waves.remove(&key);
                 self.daemon.tracked[key] = None;
                 continue;
             };

@@ -22,7 +22,7 @@ impl World {
         let Some(job) = self.jobs.get(&id) else { return Err(gone()) };
         let (key, errand) = (job.key, job.errand.clone());
         let entry = self.known(key, job.version)?;
-        if !matches!(errand, Errand::Activate(_) | Errand::Deliver(_)) {
+        if !matches!(errand, Errand::Deliver(_)) {
             self.recover(key);
         }
         match errand {
@@ -52,14 +52,12 @@ impl World {
                 self.deliver(key, &entry, ward)?;
                 Ok(Event::Delivered(Ok(self.observe(key, &entry))))
             }
-            Errand::Activate(ward) => {
-                self.activate(key, &entry, ward)?;
-                Ok(Event::Activated(Ok(self.observe(key, &entry))))
-            }
+            // A command may be that of several entries.
+            Errand::Activate(_) => Ok(Event::Look),
         }
     }
 
-    fn known(&self, key: usize, version: u64) -> Result<Rc<Entry>, Trouble> {
+    pub(super) fn known(&self, key: usize, version: u64) -> Result<Rc<Entry>, Trouble> {
         let force = &self.sites[key].force;
         let entry = force.entry.clone();
         let entry = entry.ok_or_else(|| Trouble::new(Reason::UnknownEntry, "there is no such entry"))?;
@@ -90,7 +88,7 @@ impl World {
         }
     }
 
-    fn observe(&self, key: usize, entry: &Entry) -> Observation {
+    pub(super) fn observe(&self, key: usize, entry: &Entry) -> Observation {
         let rooted = doors(entry, &self.names).iter().all(|door| self.cas[*door].rooted);
         self.sites[key].observe(entry, self.unreadable(key), rooted, self.clock.wall())
     }
@@ -143,7 +141,8 @@ impl World {
         Ok(())
     }
 
-    fn activate(&mut self, key: usize, entry: &Entry, ward: Ward) -> Result<(), Trouble> {
+    /// A command ended for one of the entries that it was run for.
+    pub(super) fn activate(&mut self, key: usize, entry: &Entry, ward: Ward) -> Result<(), Trouble> {
         let now = self.clock.wall();
         let done = verdict(ward);
         let site = &mut self.sites[key];
@@ -240,7 +239,12 @@ impl World {
                     self.tear_pair(key, own);
                 }
             }
-            Errand::Activate(Ward::Well) if self.dice.below(2) == 0 => self.ran(key, &entry),
+            Errand::Activate(Ward::Well) if self.dice.below(2) == 0 => {
+                self.ran(key, &entry);
+                for (key, entry, _) in self.jobs.get(&id).map(|job| job.others.clone()).unwrap_or_default() {
+                    self.ran(key, &entry);
+                }
+            }
             _ => {}
         }
     }
@@ -268,7 +272,7 @@ fn may_begin(leaf: &LeafFacts, now: Timestamp) -> bool {
     leaf.not_after > now && leaf.not_before.unix() <= now.unix() + START_TOLERANCE
 }
 
-fn verdict(ward: Ward) -> Result<(), Trouble> {
+pub(super) fn verdict(ward: Ward) -> Result<(), Trouble> {
     let reason = match ward {
         Ward::Well => return Ok(()),
         Ward::Fails => Reason::CommandFailed,

@@ -165,6 +165,7 @@ impl World {
             return;
         }
         self.clock.ahead = ahead;
+        self.watch.commands.forget();
         self.note(None, || format!("the clock was set, it is {ahead} s ahead now"));
         self.clock_right = (ahead == 0).then_some(self.clock.now);
         for key in 0..self.sites.len() {

@@ -21,6 +21,9 @@ const HANGS: Moment = 10_000;
 impl World {
     /// Starts what was decided.
     pub(super) fn start(&mut self, key: usize, action: Action) {
+        if action == Action::Activate && self.daemon.waves.is_held(&key) {
+            return;
+        }
         let Some(Some(tracked)) = self.daemon.tracked.get(key) else { return };
         let ward = self.guests[self.sites[key].guest].ward;
         let errand = match action {
@@ -42,14 +45,28 @@ impl World {
         };
         let job = Job {
             key,
+            others: Vec::new(),
             epoch: self.daemon.epoch,
             entry: tracked.entry.clone(),
             version: tracked.version,
             errand,
             begun: false,
         };
-        self.watch.job_starts(&self.clock, &job.errand, tracked, &self.sites[key]);
-        self.watch.begins(&self.clock, key, &job.errand);
+        self.set_going(job);
+    }
+
+    /// Hands a job to the executor, or lets it wait for one.
+    pub(super) fn set_going(&mut self, job: Job) {
+        let keys: Vec<usize> =
+            std::iter::once(job.key).chain(job.others.iter().map(|(key, ..)| *key)).collect();
+        if matches!(job.errand, Errand::Activate(_)) {
+            self.wave_begins(&keys);
+        }
+        for key in keys {
+            let Some(Some(tracked)) = self.daemon.tracked.get(key) else { continue };
+            self.watch.job_starts(&self.clock, &job.errand, tracked, &self.sites[key]);
+            self.watch.begins(&self.clock, key, &job.errand);
+        }
         let id = self.fresh();
         self.jobs.insert(id, job);
         if self.daemon.connected {
@@ -63,9 +80,11 @@ impl World {
     pub(super) fn begin(&mut self, id: u64) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.begun = true;
+        let members: Vec<usize> = job.others.iter().map(|(key, ..)| *key).chain([job.key]).collect();
+        let lanes = members.iter().map(|key| self.sites[*key].lane).max().unwrap_or(0);
         let site = &mut self.sites[job.key];
         let hangs = self.storages[site.root].trouble == Some(Reason::StorageHangs);
-        let mut from = self.clock.now.max(site.lane);
+        let mut from = self.clock.now.max(lanes);
         let time = match &job.errand {
             Errand::Deliver(ward) | Errand::Activate(ward) => {
                 let guest = &mut self.guests[site.guest];
@@ -83,7 +102,7 @@ impl World {
             _ if hangs => HANGS,
             _ => 3 + self.dice.below(40),
         };
-        site.lane = from + time;
+        members.iter().for_each(|key| self.sites[*key].lane = from + time);
         let changes = !matches!(job.errand, Errand::Observe | Errand::Prepare(_) | Errand::Ask(_));
         if changes {
             self.executor_may_die(from - self.clock.now, time);
@@ -112,21 +131,26 @@ impl World {
             Errand::Adopt => Event::Adopted(Err(trouble)),
             Errand::Restore => Event::Restored(Err(trouble)),
             Errand::Deliver(_) => Event::Delivered(Err(trouble)),
-            Errand::Activate(_) => Event::Activated(Err(trouble)),
+            Errand::Activate(_) => return self.wave_ends(&job, Err(trouble)),
         };
         self.report(&job, event);
     }
 
     /// The daemon learns how a job ended, if it still is the one that started it.
     pub(super) fn report(&mut self, job: &Job, event: Event) {
+        self.report_of(job, job.key, event);
+    }
+
+    /// The same for any of the entries that it was for.
+    pub(super) fn report_of(&mut self, job: &Job, key: usize, event: Event) {
         if job.epoch != self.daemon.epoch || self.daemon.up.is_none() {
-            self.note(Some(job.key), || "ended unseen".into());
+            self.note(Some(key), || "ended unseen".into());
             return;
         }
         if let Errand::Ask(asking) = &job.errand {
             self.take_news(asking.news.clone());
         }
-        self.send(job.key, event);
+        self.send(key, event);
     }
 
     /// The present errand of a job is over.
@@ -134,6 +158,9 @@ impl World {
         let Some(job) = self.jobs.get(&id) else { return };
         if matches!(job.errand, Errand::Ask(_)) {
             return self.answered(id);
+        }
+        if matches!(job.errand, Errand::Activate(_)) {
+            return self.command_ends(id);
         }
         match self.perform(id) {
             Err(trouble) => self.fail_job(id, trouble),

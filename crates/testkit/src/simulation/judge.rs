@@ -23,6 +23,7 @@ impl World {
             self.is_alive(key);
             if let Some(Some(tracked)) = self.daemon.tracked.get(key) {
                 self.watch.waits(&self.clock, key, tracked, &self.daemon.known);
+                self.watch.waits_in_time(&self.clock, key, tracked);
             }
         }
     }
@@ -92,7 +93,10 @@ impl World {
         for key in 0..self.sites.len() {
             let Some(Some(tracked)) = self.daemon.tracked.get(key) else { continue };
             let left = tracked.state.memory.failures.iter().find(|(_, failure)| {
-                !matches!(failure.trouble.reason, Reason::DriftLoop | Reason::ForeignWriter)
+                !matches!(
+                    failure.trouble.reason,
+                    Reason::DriftLoop | Reason::ForeignWriter | Reason::WindowClosed | Reason::RestartBudget
+                )
             });
             if let Some((stage, failure)) = left {
                 let reason = failure.trouble.reason;
@@ -130,10 +134,14 @@ impl World {
             let memory = &tracked.state.memory;
             let site = &self.sites[key];
             let valid = site.live.cert.as_ref().is_some_and(|leaf| leaf.not_after > self.clock.truth());
+            let waits = memory.failures.values().any(|failure| {
+                matches!(failure.trouble.reason, Reason::WindowClosed | Reason::RestartBudget)
+            });
             let wrong = [
-                (!memory.failures.is_empty(), "a failure is left"),
-                (memory.order.is_some(), "an order is left"),
-                (memory.reissue || memory.reactivate || memory.redeliver, "an operator's wish is left"),
+                (!waits && !memory.failures.is_empty(), "a failure is left"),
+                (!waits && memory.order.is_some(), "an order is left"),
+                (!waits && (memory.reactivate || memory.redeliver), "an operator's wish is left"),
+                (memory.reissue, "an operator's wish for a certificate is left"),
                 (memory.hold.is_some(), "it is still held"),
                 (!site.live.matches(), "the pair does not match"),
                 (!valid, "the certificate is not valid"),

@@ -12,11 +12,12 @@
 //! | `population` | the entries, CAs, storages and guests that a seed makes |
 //! | `faults` | what goes wrong, and the operator |
 //! | `daemon` | the daemon's engine around the real state machine |
+//! | `fleet` | commands that several entries share |
 //! | `authority` | the CAs, and what the daemon makes of them |
 //! | `jobs` | carrying actions out |
 //! | `executor` | operations of the executor, its death and recovery |
 //! | `site` | one entry on the host |
-//! | `watch`, `judge` | what must hold at every step, and at a look at everything |
+//! | `watch`, `shared`, `judge` | what must hold at every step, of commands, and at a look at everything |
 //! | `clock` | virtual time |
 
 mod authority;
@@ -24,9 +25,11 @@ mod clock;
 mod daemon;
 mod executor;
 mod faults;
+mod fleet;
 mod jobs;
 mod judge;
 mod population;
+mod shared;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -68,6 +71,8 @@ pub enum Bug {
     BackoffPastExpiry,
     /// A crash between two renames is not mended at start.
     TornPair,
+    /// Every entry runs its command by itself.
+    EveryoneAlone,
 }
 
 impl Plan {
@@ -112,8 +117,10 @@ pub struct Figures {
     pub issued: u64,
     /// Pairs that were installed.
     pub installed: u64,
-    /// Commands that succeeded.
+    /// Commands that succeeded, counted for each entry.
     pub commands: u64,
+    /// Runs of commands that succeeded.
+    pub runs: u64,
     /// Troubles.
     pub troubles: u64,
     /// Deaths of a process.
@@ -134,6 +141,7 @@ impl AddAssign for Figures {
         self.issued += other.issued;
         self.installed += other.installed;
         self.commands += other.commands;
+        self.runs += other.runs;
         self.troubles += other.troubles;
         self.crashes += other.crashes;
     }

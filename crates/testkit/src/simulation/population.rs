@@ -7,7 +7,7 @@ use phoenix_core::facts::LeafFacts;
 use phoenix_core::lifecycle::Memory;
 use phoenix_core::manifest::{
     Delivery, Entry, Guest as Address, GuestKind, KeyPolicy, KeyType, Mode, PostCommand, RenewBefore, San,
-    Usage,
+    Usage, Window,
 };
 use phoenix_core::name::IssuerName;
 
@@ -33,7 +33,7 @@ impl World {
         }
         let storages = 1 + world.dice.below(2);
         world.storages = (0..storages).map(|_| Storage { trouble: None, well: Some(0), until: 0 }).collect();
-        let guests = 1 + certificates as u64 / 3;
+        let guests = 1 + certificates as u64 / [3, 3, 8][world.dice.below(3) as usize];
         world.guests = (0..guests).map(|_| Guest { ward: Ward::Well, until: 0, lane: 0 }).collect();
         for number in 0..certificates {
             world.settle(number);
@@ -132,7 +132,7 @@ fn entry(plan: &Plan, dice: &mut Dice, issuers: &[IssuerName], number: usize, gu
         command: (dice.below(4) > 0).then(|| PostCommand {
             argv: vec!["/usr/sbin/pct".into(), format!("g{guest}")],
             timeout: Duration::from_millis(plan.command_limit()),
-            min_interval: None,
+            min_interval: (dice.below(5) == 0).then(|| plan.lifetime / (4 + dice.below(30) as u32)),
         }),
         validity: (dice.below(3) == 0).then_some(plan.lifetime * 2),
         renew_before,
@@ -141,8 +141,23 @@ fn entry(plan: &Plan, dice: &mut Dice, issuers: &[IssuerName], number: usize, gu
         key_policy: KeyPolicy::Rotate,
         verify: Vec::new(),
         rollback: false,
-        window: None,
+        window: (dice.below(5) == 0).then(|| window(plan, dice)),
         paused: false,
         stage_errors: Vec::new(),
+    }
+}
+
+/// A window that opens at least twice in a lifetime or, now and then, hardly ever.
+fn window(plan: &Plan, dice: &mut Dice) -> Window {
+    let rare = if dice.below(4) == 0 { 1 } else { 3 };
+    let periods =
+        [(60, "0 * * * * *"), (300, "20 */5 * * * *"), (3_600, "30 * * * *"), (21_600, "0 */6 * * *")];
+    let fits = |(period, _): &&(u64, &str)| period * rare <= plan.lifetime.as_secs();
+    let (period, cron) = periods.iter().rev().find(fits).copied().unwrap_or((86_400, "30 2 * * *"));
+    let zones = ["UTC", "Europe/Amsterdam", "Australia/Lord_Howe", "America/New_York"];
+    Window {
+        cron: cron.into(),
+        duration: Duration::from_secs((period / (2 + dice.below(12))).max(2)),
+        timezone: zones[dice.below(zones.len() as u64) as usize].parse().ok(),
     }
 }

@@ -21,7 +21,7 @@ fn nothing_goes_wrong_in_a_few_hundred_worlds() {
     });
     // Otherwise little would be tested.
     assert!(all.troubles > 20 * SEEDS && all.crashes > SEEDS && all.installed > 20 * SEEDS, "{all:?}");
-    assert!(all.commands > all.installed / 3, "{all:?}");
+    assert!(all.commands > all.installed / 3 && all.runs < all.commands, "{all:?}");
 }
 
 #[test]
@@ -42,6 +42,7 @@ fn bugs_that_others_had_are_found() {
         (Bug::ForgottenHook, "the command never succeeded"),
         (Bug::BackoffPastExpiry, "could have been renewed"),
         (Bug::TornPair, "the live pair is torn"),
+        (Bug::EveryoneAlone, "its command runs apart from it"),
     ];
     for (bug, wanted) in cases {
         let found = found(bug);

@@ -14,6 +14,7 @@ use phoenix_core::schedule::{Jitter, renew_before};
 use super::authority::{self, Known};
 use super::clock::{Clock, Moment, span};
 use super::daemon::Tracked;
+use super::shared::Commands;
 use super::site::{Site, command_digest};
 use super::world::{Errand, stage_of};
 
@@ -56,6 +57,7 @@ pub(super) struct Watch {
     pub(super) lines: VecDeque<String>,
     watching: Option<usize>,
     counts: Vec<Counts>,
+    pub(super) commands: Commands,
     /// Failure that the present event reports.
     reported: Option<(Stage, Reason)>,
     overtaken: bool,
@@ -105,6 +107,7 @@ impl Watch {
     /// A new daemon knows nothing of what it did.
     pub(super) fn daemon_started(&mut self) {
         self.reported = None;
+        self.commands.forget();
         self.counts.iter_mut().for_each(|counts| counts.grace += 4);
     }
 

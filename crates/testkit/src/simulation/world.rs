@@ -8,6 +8,7 @@ use phoenix_core::lifecycle::{Memory, Stage};
 use phoenix_core::manifest::Entry;
 use phoenix_core::name::IssuerName;
 use phoenix_core::reason::{Reason, Trouble};
+use phoenix_core::waves::Runs;
 
 use super::authority::Mood;
 use super::clock::{Clock, Moment};
@@ -121,6 +122,8 @@ pub(super) struct Job {
     pub(super) entry: Rc<Entry>,
     /// Its version.
     pub(super) version: u64,
+    /// Further entries for which it is done: key, entry, version.
+    pub(super) others: Vec<(usize, Rc<Entry>, u64)>,
     /// What is done.
     pub(super) errand: Errand,
     /// The executor works on it.
@@ -191,6 +194,8 @@ pub(super) struct World {
     pub(super) daemon: Daemon,
     /// The journal on the disk.
     pub(super) journal: Vec<Memory>,
+    /// Its account of when each command line ran.
+    pub(super) journal_of_runs: Runs,
     pub(super) jobs: BTreeMap<u64, Job>,
     pub(super) offers: BTreeMap<String, Rc<LeafFacts>>,
     pub(super) watch: Watch,
@@ -225,6 +230,7 @@ impl World {
             dies_in: None,
             daemon: Daemon::default(),
             journal: Vec::new(),
+            journal_of_runs: Runs::default(),
             jobs: BTreeMap::new(),
             offers: BTreeMap::new(),
             watch,

@@ -58,6 +58,7 @@ impl Scene {
             jitter: Jitter::default(),
             availability: &self.availability,
             last_run: None,
+            invited: false,
         }
     }
 

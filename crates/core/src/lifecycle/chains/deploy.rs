@@ -67,6 +67,7 @@ pub const DEPLOY: &[Rule<Decision>] = &[
         fact: |case| case.failures_in_words(&[Stage::Deliver, Stage::Activate]),
         test: |case| {
             let (work, ..) = open_stage(case)?;
+            (work != Work::Activate || !case.context.invited).then_some(())?;
             let until = case.waits_until(&[work.stage()])?;
             Some(Decision::Rest(Some(case.renewal.map_or(until, |renewal| until.min(renewal)))))
         },

@@ -84,7 +84,7 @@ fn in_use_until(case: &Case<'_>, own: &OwnCopy) -> Timestamp {
 
 /// When the restart budget allows the next run, if not now.
 fn budget_until(case: &Case<'_>) -> Option<Timestamp> {
-    let interval = case.entry.command.as_ref()?.min_interval?;
+    let interval = case.entry.command.as_ref()?.min_interval.filter(|_| !case.context.invited)?;
     // A run that lies in the future was noted under a clock that was wrong.
     let last = case.context.last_run?.min(case.now);
     Some(last.plus(interval)).filter(|until| *until > case.now)

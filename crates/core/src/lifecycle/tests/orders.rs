@@ -67,6 +67,7 @@ fn looking_again_at_what_is_still_absent_is_not_written_to_the_disk() {
             jitter: Jitter::default(),
             availability: &bench.availability,
             last_run: None,
+            invited: false,
         };
         let state = std::mem::take(&mut bench.state);
         let (state, actions) = step(state, &context, Event::Observed(Ok(seen.clone())), bench.now);
