@@ -32,7 +32,8 @@ impl Engine {
         let (entry, state) = (&*tracked.entry, &tracked.state);
         let availability = self.authorities.availability(entry, at);
         let last_run = self.last_run(&entry.key_path, at);
-        let context = Context { entry, jitter: tracked.jitter, availability: &availability, last_run };
+        let context =
+            Context { entry, jitter: tracked.jitter, availability: &availability, last_run, invited: false };
         let seen = state.seen.as_ref();
         let certificate = self.account(tracked, at);
         let failures: Vec<FailureReport> = by_weight(state, &availability)

@@ -34,7 +34,8 @@ impl World {
                 self.hand_over(id, stage, doors);
                 Ok(Event::Look)
             }
-            Errand::Ask(_) => Ok(Event::Look),
+            // A command may be that of several entries: that is done elsewhere.
+            Errand::Ask(_) | Errand::Activate(_) => Ok(Event::Look),
             Errand::Install(stage, leaf) => {
                 self.install(key, stage, leaf)?;
                 Ok(Event::Installed(Ok((self.observe(key, &entry), Vec::new()))))
@@ -52,8 +53,6 @@ impl World {
                 self.deliver(key, &entry, ward)?;
                 Ok(Event::Delivered(Ok(self.observe(key, &entry))))
             }
-            // A command may be that of several entries.
-            Errand::Activate(_) => Ok(Event::Look),
         }
     }
 

@@ -102,7 +102,9 @@ impl World {
             _ if hangs => HANGS,
             _ => 3 + self.dice.below(40),
         };
-        members.iter().for_each(|key| self.sites[*key].lane = from + time);
+        for key in members {
+            self.sites[key].lane = from + time;
+        }
         let changes = !matches!(job.errand, Errand::Observe | Errand::Prepare(_) | Errand::Ask(_));
         if changes {
             self.executor_may_die(from - self.clock.now, time);
