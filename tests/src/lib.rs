@@ -1,6 +1,8 @@
 //! Black-box suites: they run the built programs as a user would, against real step-ca servers and guests that
 //! are directories. What several suites share lies here; what knows nothing of the product lies in the testkit.
 
+pub mod site;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 

@@ -8,6 +8,8 @@
 //! | [`embedded`] | the embedded CA, which can be told to lie |
 //! | [`guests`] | `pct` and `qm` stand-ins over guests that are directories |
 //! | [`hypervisor`] | a box with systemd, real LXC containers and a real guest agent |
+//! | [`network`] | a network namespace of a test's own, with the hypervisor's bridge |
+//! | [`machine`] | a machine with systemd, nginx, Docker and Traefik on that bridge |
 //! | [`daemon`] | `phoenix-certd --standalone` under test, killed at will |
 //! | [`control`] | a small HTTP client for the control socket |
 //! | [`https`] | one request to a CA, made with openssl |
@@ -32,9 +34,11 @@ pub mod embedded;
 pub mod guests;
 pub mod https;
 pub mod hypervisor;
+pub mod machine;
 pub mod manifest;
 pub mod memory;
 pub mod mounts;
+pub mod network;
 pub mod openssl;
 pub mod patience;
 pub mod peers;

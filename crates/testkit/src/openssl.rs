@@ -66,33 +66,51 @@ pub fn pem_lines(path: &Path) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Makes a valid pair the way the operator's old script did: with the CA's own intermediate key, without the CA
-/// knowing. `days` is the lifetime; the certificate carries the CN and these SANs in OpenSSL's notation.
+/// A leaf to be made the way the operator's old script made them: with the CA's own intermediate key, without the CA
+/// knowing.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaf<'a> {
+    /// Subject CN.
+    pub cn: &'a str,
+    /// Subject alternative names in OpenSSL's notation.
+    pub sans: &'a str,
+    /// Extended key usages in OpenSSL's notation.
+    pub usages: &'a str,
+    /// Lifetime in days.
+    pub days: u32,
+}
+
+impl Leaf<'_> {
+    /// Makes the pair: leaf and intermediate in one file, the key in the other.
+    pub fn make(&self, ca: &StepCa, cert: &Path, key: &Path) -> Result<()> {
+        let Self { cn, sans, usages, days } = self;
+        let text = |path: &Path| path.display().to_string();
+        let [cert_text, key_text, issuer] = [cert, key, &ca.intermediate()].map(text);
+        let issuer_key = text(&ca.dir.join("secrets/intermediate_ca_key"));
+        let password = format!("file:{}", ca.dir.join("secrets/password").display());
+        let [csr, extensions] = ["csr", "ext"].map(|end| text(&ca.dir.join(format!("{cn}.{end}"))));
+        fs::write(
+            &extensions,
+            format!(
+                "subjectAltName={sans}\nextendedKeyUsage={usages}\nkeyUsage=critical,digitalSignature\n\
+                 subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+            ),
+        )?;
+        let curve = "ec_paramgen_curve:P-256";
+        run("openssl", ["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-out", &key_text])?;
+        run("openssl", ["req", "-new", "-key", &key_text, "-subj", &format!("/CN={cn}"), "-out", &csr])?;
+        let days = days.to_string();
+        let sign = ["x509", "-req", "-in", &csr, "-CA", &issuer, "-CAkey", &issuer_key, "-passin", &password];
+        let into = ["-days", &days, "-sha256", "-extfile", &extensions, "-out", &cert_text];
+        run("openssl", sign.iter().chain(into.iter()))?;
+        let whole = [fs::read(cert)?, fs::read(ca.intermediate())?].concat();
+        fs::write(cert, whole).with_context(|| format!("cannot write {cert_text}"))
+    }
+}
+
+/// Makes a valid pair for both sides of a connection, as the default template of Step-CA has it.
 pub fn make_pair(ca: &StepCa, cert: &Path, key: &Path, cn: &str, sans: &str, days: u32) -> Result<()> {
-    let text = |path: &Path| path.display().to_string();
-    let [cert_text, key_text, issuer] = [cert, key, &ca.intermediate()].map(text);
-    let issuer_key = text(&ca.dir.join("secrets/intermediate_ca_key"));
-    let password = format!("file:{}", ca.dir.join("secrets/password").display());
-    let csr = text(&ca.dir.join(format!("{cn}.csr")));
-    let extensions = text(&ca.dir.join(format!("{cn}.ext")));
-    fs::write(
-        ca.dir.join(format!("{cn}.ext")),
-        format!(
-            "subjectAltName={sans}\nextendedKeyUsage=serverAuth,clientAuth\nkeyUsage=critical,digitalSignature\n\
-             subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
-        ),
-    )?;
-    run(
-        "openssl",
-        ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &key_text],
-    )?;
-    run("openssl", ["req", "-new", "-key", &key_text, "-subj", &format!("/CN={cn}"), "-out", &csr])?;
-    let days = days.to_string();
-    let sign = ["x509", "-req", "-in", &csr, "-CA", &issuer, "-CAkey", &issuer_key, "-passin", &password];
-    let into = ["-days", &days, "-sha256", "-extfile", &extensions, "-out", &cert_text];
-    run("openssl", sign.iter().chain(into.iter()))?;
-    let whole = [fs::read(cert)?, fs::read(ca.intermediate())?].concat();
-    fs::write(cert, whole).with_context(|| format!("cannot write {cert_text}"))
+    Leaf { cn, sans, usages: "serverAuth,clientAuth", days }.make(ca, cert, key)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! | task | does |
 //! |---|---|
 //! | `test` | installs what the tests need, builds the programs, runs every test |
-//! | `peers` | builds the real step-ca servers and the box that plays the hypervisor, once |
+//! | `peers` | builds the real step-ca servers and the machines that tests boot, once |
 //! | `bench` | measures the release programs beside the bare rate of a real CA |
 //! | `simulate` | runs certificates through years of trouble under virtual time |
 //! | `generate` | writes the files that are made from the code |
@@ -12,9 +12,9 @@
 mod bench;
 mod deny;
 mod generate;
-mod hypervisor;
 mod packages;
 mod peers;
+mod roots;
 mod scripts;
 mod shell;
 mod simulate;
@@ -39,7 +39,7 @@ enum Task {
         #[arg(long, value_name = "NAME")]
         suite: Option<String>,
     },
-    /// Build the real step-ca servers and the hypervisor that the tests run against
+    /// Build the real step-ca servers and the machines that the tests run against
     Peers,
     /// Build with --release and measure against a real step-ca
     Bench {
@@ -58,7 +58,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test { suite } => testing::run(suite.as_deref()),
-        Task::Peers => peers::ensure().and_then(|()| hypervisor::ensure()),
+        Task::Peers => peers::ensure().and_then(|()| roots::ensure()),
         Task::Bench { measure: false } => bench::run(),
         Task::Bench { measure: true } => bench::measure(),
         Task::Simulate(options) => simulate::run(&options),

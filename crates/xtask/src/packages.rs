@@ -24,6 +24,8 @@ const FOR_TESTS: &[Package] = &[
         program: "/usr/bin/cc",
         why: "linking, and the C part of the cryptography library",
     },
+    Package { name: "curl", program: "/usr/bin/curl", why: "requests as the operator makes them" },
+    Package { name: "iproute2", program: "/usr/sbin/ip", why: "networks that the tests make" },
     Package { name: "mount", program: "/usr/bin/mount", why: "small and read-only file systems" },
     Package {
         name: "openssl",
@@ -35,6 +37,7 @@ const FOR_TESTS: &[Package] = &[
         program: "/usr/bin/python3",
         why: "stand-ins for pct and qm, set-up of the CA",
     },
+    Package { name: "python3-pip", program: "/usr/bin/pip3", why: "fetching Traefik" },
     Package { name: "shellcheck", program: "/usr/bin/shellcheck", why: "checking the shell scripts" },
     Package { name: "systemd", program: "/usr/bin/systemd-analyze", why: "checking the units" },
     Package {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use phoenix_testkit::process::require_root;
 
 use crate::shell::{self, command};
-use crate::{hypervisor, packages, peers, scripts};
+use crate::{packages, peers, roots, scripts};
 
 /// Installs, builds and runs everything, or one suite.
 pub(crate) fn run(suite: Option<&str>) -> Result<()> {
@@ -14,7 +14,7 @@ pub(crate) fn run(suite: Option<&str>) -> Result<()> {
     require_root()?;
     packages::ensure_for_tests()?;
     peers::ensure()?;
-    hypervisor::ensure()?;
+    roots::ensure()?;
     scripts::check()?;
     shell::run(&mut command("cargo", ["build", "--workspace", "--bins"]))?;
     let what = if let Some(name) = suite {

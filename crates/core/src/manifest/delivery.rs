@@ -10,7 +10,7 @@ use crate::diagnostic::tree::{Kind, Value};
 /// Words of `guest_type`.
 pub(super) const KINDS: &[(&str, GuestKind)] = &[("lxc", GuestKind::Lxc), ("vm", GuestKind::Vm)];
 /// Fields of `deliver`.
-pub(super) const DELIVER: &[&str] = &["cert", "key", "ca", "owner", "permissions"];
+pub(super) const DELIVER: &[&str] = &["cert", "key", "ca", "owner", "permissions", "cert_permissions"];
 
 /// The VMIDs of Proxmox.
 const VMIDS: std::ops::RangeInclusive<u32> = 100..=999_999_999;
@@ -104,12 +104,14 @@ fn explicit(fields: &mut Fields<'_, '_>, include_ca: bool) -> Result<Delivery, R
     let ca = fields.optional("ca", parsed(str::parse));
     let owner = fields.optional("owner", parsed(owner));
     let key_mode = fields.optional("permissions", mode);
+    let cert_mode = fields.optional("cert_permissions", mode);
     let delivery = Delivery::Explicit {
         cert: cert?,
         key: key?,
         ca: ca?,
         owner: owner?,
         key_mode: key_mode?.unwrap_or(Mode(0o600)),
+        cert_mode: cert_mode?.unwrap_or(Mode(0o644)),
     };
     check(fields, &delivery, include_ca);
     let good = fields.found().iter().all(|found| found.severity == Severity::Warning);

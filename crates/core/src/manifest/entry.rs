@@ -250,6 +250,8 @@ pub enum Delivery {
         owner: Option<Owner>,
         /// Mode of the key inside the guest.
         key_mode: Mode,
+        /// Mode of certificate and roots inside the guest.
+        cert_mode: Mode,
     },
 }
 

@@ -173,6 +173,9 @@ fn delivery_field(name: &str) -> Value {
     match name {
         "owner" => described(owner(), "user:group inside the guest."),
         "permissions" => described(mode(), "Mode of the key inside the guest; default 0600."),
+        "cert_permissions" => {
+            described(mode(), "Mode of certificate and roots inside the guest; default 0644.")
+        }
         _ => path(),
     }
 }

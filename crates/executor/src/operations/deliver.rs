@@ -13,8 +13,6 @@ use super::observe::require_own;
 use super::{Executor, Trail, activate};
 use crate::clock;
 
-/// Mode of certificates and roots inside a guest.
-const PUBLIC: Mode = Mode(0o644);
 /// Mode of the copies in `/tmp`.
 const PRIVATE: Mode = Mode(0o600);
 
@@ -103,13 +101,13 @@ pub(super) fn destinations(wanted: &Delivery) -> Result<Destinations<'_>, Troubl
             owner: None,
             exclusive: true,
         },
-        Delivery::Explicit { cert, key, ca, owner, key_mode } => Destinations {
+        Delivery::Explicit { cert, key, ca, owner, key_mode, cert_mode } => Destinations {
             key: key.clone(),
             cert: cert.clone(),
             ca: ca.clone(),
             owner: owner.as_ref(),
             key_mode: *key_mode,
-            cert_mode: PUBLIC,
+            cert_mode: *cert_mode,
             exclusive: false,
         },
     })

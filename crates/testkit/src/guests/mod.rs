@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 
+use crate::machine::Machine;
 use crate::patience;
 use crate::scratch::Scratch;
 use root::GuestRoot;
@@ -145,6 +146,12 @@ impl Guests {
         let path = root.path().to_path_buf();
         self.shared.state().guests.insert(id, Guest { kind, root, fault: None });
         Ok(path)
+    }
+
+    /// Lets a machine that is running be the guest of this number.
+    pub fn connect(&self, id: u32, kind: Kind, machine: &Machine) {
+        let root = GuestRoot::of(machine);
+        self.shared.state().guests.insert(id, Guest { kind, root, fault: None });
     }
 
     /// Lets a guest misbehave until [`Guests::mend`]. Faults of commands meet only those whose command line

@@ -122,9 +122,7 @@ fn exec(asked: &Asked, shared: &Shared, words: &[&str]) -> Option<Answer> {
     }
     // The agent is not below the caller: a killed `qm` leaves its command running.
     match root.run(&wanted.command, &BTreeMap::new(), stdin, &shared.running, None) {
-        Ok(Some(ended))
-            if ended.code == Some(127) && ended.stderr.starts_with(b"chroot: failed to run command") =>
-        {
+        Ok(Some(ended)) if ended.code == Some(127) && is_missing(&ended.stderr) => {
             let program = wanted.command.first().map_or("", String::as_str);
             let text = format!(
                 "Agent error: Failed to execute child process “{program}” (No such file or directory)\n"
@@ -134,6 +132,11 @@ fn exec(asked: &Asked, shared: &Shared, words: &[&str]) -> Option<Answer> {
         Ok(ended) => ended.map(|ended| tell(&ended)),
         Err(error) => Some(Answer::fail(255, format!("{error:#}\n"))),
     }
+}
+
+/// The words of chroot(1) and env(1) for a program that is not there.
+fn is_missing(stderr: &[u8]) -> bool {
+    stderr.starts_with(b"chroot: failed to run command") || stderr.starts_with(b"env: ")
 }
 
 fn pid_only() -> Answer {

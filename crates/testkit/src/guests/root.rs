@@ -15,6 +15,7 @@ use rustix::fs::{Gid, MemfdFlags, Mode, OFlags, ResolveFlags, Uid};
 use rustix::process::{Pid, Signal};
 
 use super::answer::Ended;
+use crate::machine::{self, Machine};
 
 /// Programs that only answer: what they were asked is seen in the calls.
 const QUIET: [&str; 3] = ["docker", "nginx", "systemctl"];
@@ -23,10 +24,12 @@ const PATH: &str = "/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const ENTER: &str = r#"root=$1; shift
 mount --bind /usr "$root/usr" && mount --bind /dev "$root/dev" && exec chroot "$root" "$@""#;
 
-/// A guest's directory.
+/// Where a guest's files are and how its commands are run.
 #[derive(Clone, Debug)]
 pub(super) struct GuestRoot {
     path: PathBuf,
+    /// PID 1 of a machine that is really running; none for a mere directory.
+    leader: Option<u32>,
 }
 
 impl GuestRoot {
@@ -47,7 +50,12 @@ impl GuestRoot {
             fs::write(&script, "#!/bin/sh\nexit 0\n")?;
             fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
         }
-        Ok(Self { path: path.to_path_buf() })
+        Ok(Self { path: path.to_path_buf(), leader: None })
+    }
+
+    /// A machine that is running.
+    pub(super) fn of(machine: &Machine) -> Self {
+        Self { path: machine.path(""), leader: Some(machine.leader()) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -73,6 +81,23 @@ impl GuestRoot {
         Ok(())
     }
 
+    fn command(&self, argv: &[String], env: &BTreeMap<String, String>) -> Command {
+        let Some(leader) = self.leader else {
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "--propagation", "private", "/bin/sh", "-c", ENTER, "sh"]);
+            command.arg(&self.path).args(argv);
+            command.env_clear().envs(env).env("PATH", PATH);
+            return command;
+        };
+        // The last words of it are those of env(1).
+        let mut words = machine::enter(leader);
+        words.extend(env.iter().map(|(name, value)| format!("{name}={value}")));
+        words.extend(argv.iter().cloned());
+        let mut command = Command::new("/usr/bin/env");
+        command.args(words);
+        command
+    }
+
     fn number(&self, table: &str, name: &str) -> Result<u32> {
         if let Ok(number) = name.parse() {
             return Ok(number);
@@ -94,13 +119,8 @@ impl GuestRoot {
         caller: Option<&UnixStream>,
     ) -> Result<Option<Ended>> {
         let (mut out, mut err) = (memory(&[])?, memory(&[])?);
-        let mut command = Command::new("unshare");
-        command
-            .args(["--mount", "--propagation", "private", "/bin/sh", "-c", ENTER, "sh"])
-            .arg(&self.path)
-            .args(argv);
-        command.env_clear().envs(env).env("PATH", PATH).process_group(0);
-        command.stdin(memory(stdin)?).stdout(out.try_clone()?).stderr(err.try_clone()?);
+        let mut command = self.command(argv, env);
+        command.process_group(0).stdin(memory(stdin)?).stdout(out.try_clone()?).stderr(err.try_clone()?);
         let Some(status) = running.complete(&mut command, caller)? else { return Ok(None) };
         let mut ended = Ended { code: status.code(), signal: status.signal(), ..Ended::default() };
         for (file, text) in [(&mut out, &mut ended.stdout), (&mut err, &mut ended.stderr)] {

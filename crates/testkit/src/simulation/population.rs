@@ -106,7 +106,14 @@ fn entry(plan: &Plan, dice: &mut Dice, issuers: &[IssuerName], number: usize, gu
     };
     let delivery = match dice.below(4) {
         0 => Some(Delivery::Legacy { ca: false }),
-        1 => Some(Delivery::Explicit { cert: None, key: None, ca: None, owner: None, key_mode: Mode(0o600) }),
+        1 => Some(Delivery::Explicit {
+            cert: None,
+            key: None,
+            ca: None,
+            owner: None,
+            key_mode: Mode(0o600),
+            cert_mode: Mode(0o644),
+        }),
         _ => None,
     };
     let renew_before = match dice.below(4) {

@@ -84,6 +84,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         ca: None,
         owner: None,
         key_mode: crate::manifest::Mode(0o600),
+        cert_mode: crate::manifest::Mode(0o644),
     };
     let delivery = select(vec![None, Some(Delivery::Legacy { ca: true }), Some(explicit)]);
     (

@@ -141,7 +141,14 @@ fn an_operators_renew_goes_before_another_writer() {
 
 #[test]
 fn a_wrong_command_does_not_keep_the_files_from_the_guest() {
-    let explicit = Delivery::Explicit { cert: None, key: None, ca: None, owner: None, key_mode: Mode(0o600) };
+    let explicit = Delivery::Explicit {
+        cert: None,
+        key: None,
+        ca: None,
+        owner: None,
+        key_mode: Mode(0o600),
+        cert_mode: Mode(0o644),
+    };
     // Copies in the guest's /tmp are for the command: without it nobody takes them away.
     for (delivery, delivers) in [(explicit, true), (Delivery::Legacy { ca: false }, false)] {
         let mut bench = Bench::new();

@@ -164,13 +164,13 @@ fn explicit_delivery_is_taken_over() {
     let entry = good(&with(
         r#""guest_id": 1001, "guest_type": "vm",
            "deliver": {"cert": "/etc/docker/tls/cert.pem", "key": "/etc/docker/tls/key.pem", "owner": "root:docker",
-                       "permissions": "0640", "_why": "dockerd"}"#,
+                       "permissions": "0640", "cert_permissions": "0444", "_why": "dockerd"}"#,
     ));
-    let Some(Delivery::Explicit { cert, key, ca, owner, key_mode }) = entry.delivery else {
+    let Some(Delivery::Explicit { cert, key, ca, owner, key_mode, cert_mode }) = entry.delivery else {
         panic!("{entry:?}")
     };
     assert_eq!((cert, key), (Some(path("/etc/docker/tls/cert.pem")), Some(path("/etc/docker/tls/key.pem"))));
-    assert_eq!((ca, key_mode), (None, Mode(0o640)));
+    assert_eq!((ca, key_mode, cert_mode), (None, Mode(0o640), Mode(0o444)));
     assert_eq!(owner.unwrap().to_string(), "root:docker");
 }
 

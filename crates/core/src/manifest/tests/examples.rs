@@ -7,6 +7,7 @@ use super::*;
 const CERTD: &str = include_str!("../../../../../config/certd.toml");
 const PRESENT: &str = include_str!("../../../../../config/certificate-manifest.json");
 const EXAMPLE: &str = include_str!("../../../../../config/certificate-manifest.example.json");
+const RECOMMENDED: &str = include_str!("../../../../../config/certificate-manifest.recommended.json");
 const SCHEMA: &str = include_str!("../../../../../config/certificate-manifest.schema.json");
 
 fn with_shipped_settings(text: &str) -> Parsed {
@@ -17,7 +18,12 @@ fn with_shipped_settings(text: &str) -> Parsed {
 
 #[test]
 fn the_shipped_manifests_have_no_problems() {
-    for (file, text, count) in [("certificate-manifest.json", PRESENT, 6), ("the example", EXAMPLE, 3)] {
+    let files = [
+        ("certificate-manifest.json", PRESENT, 6),
+        ("the example", EXAMPLE, 3),
+        ("recommended", RECOMMENDED, 6),
+    ];
+    for (file, text, count) in files {
         let parsed = with_shipped_settings(text);
         assert!(parsed.diagnostics.is_empty(), "{file}: {}", parsed.diagnostics);
         assert_eq!(parsed.manifest.unwrap().entries.len(), count, "{file}");
@@ -42,6 +48,33 @@ fn the_shipped_configuration_works_with_its_commented_parts_too() {
         .unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(settings.issuers.len(), 2);
     assert!(settings.metrics.is_some());
+}
+
+/// Places in the guest and modes, as the plan asks for them.
+#[test]
+fn the_recommended_manifest_delivers_what_traefik_needs_to_reach_docker() {
+    let manifest = with_shipped_settings(RECOMMENDED).manifest.unwrap();
+    let entry = manifest.entries.iter().find(|entry| entry.name.as_str() == "traefik-client").unwrap();
+    assert_eq!(entry.guest, Some(Guest { kind: GuestKind::Lxc, id: 102 }));
+    let Some(Delivery::Explicit { cert, key, ca, key_mode, cert_mode, .. }) = &entry.delivery else {
+        panic!("{entry:?}")
+    };
+    let at = |name: &str| Some(format!("/etc/traefik/certs/{name}").parse().unwrap());
+    assert_eq!((cert, key, ca), (&at("client-cert.pem"), &at("client-key.pem"), &at("ca.pem")));
+    assert_eq!((*key_mode, *cert_mode), (Mode(0o600), Mode(0o600)));
+}
+
+#[test]
+fn the_recommended_manifest_has_the_present_certificates_and_verifies_every_one() {
+    let [present, recommended] =
+        [PRESENT, RECOMMENDED].map(|text| with_shipped_settings(text).manifest.unwrap().entries);
+    for entry in &present {
+        let other = recommended.iter().find(|other| other.name == entry.name).unwrap();
+        assert_eq!((&other.common_name, &other.sans), (&entry.common_name, &entry.sans));
+        assert_eq!((&other.cert_path, &other.key_path), (&entry.cert_path, &entry.key_path));
+        assert!(!other.verify.is_empty() && other.rollback, "{}", entry.name);
+    }
+    assert_eq!(present.len(), recommended.len());
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! Pairs for suites that run consumers without the daemon, good ones and bad ones.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use phoenix_testkit::openssl::{self, Leaf};
+use phoenix_testkit::peers::StepCaVersion;
+use phoenix_testkit::scratch::Scratch;
+use phoenix_testkit::stepca::{Options, StepCa};
+
+use super::{DOCKER, DOMAIN, NGINX, TRAEFIK};
+
+/// A certificate file and its key file.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// Leaf and intermediate.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+impl Pair {
+    /// Serial number of the leaf.
+    pub fn serial(&self) -> Result<String> {
+        openssl::serial(&self.cert)
+    }
+}
+
+/// What a certificate may be used for.
+#[derive(Clone, Copy, Debug)]
+pub enum Use {
+    /// Servers alone.
+    Server,
+    /// Clients alone.
+    Client,
+    /// Both, as Step-CA's default template has it.
+    Both,
+}
+
+impl Use {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Server => "serverAuth",
+            Self::Client => "clientAuth",
+            Self::Both => "serverAuth,clientAuth",
+        }
+    }
+}
+
+/// A CA that makes pairs at once, and another one that nobody trusts.
+#[derive(Debug)]
+pub struct Pki {
+    ca: StepCa,
+    stranger: StepCa,
+    dir: PathBuf,
+}
+
+impl Pki {
+    /// Makes both below the scratch directory.
+    pub fn new(scratch: &Scratch) -> Result<Self> {
+        let prepare =
+            |name: &str| StepCa::prepare(&scratch.join(name), StepCaVersion::V0_30_2, &Options::default());
+        Ok(Self { ca: prepare("pki")?, stranger: prepare("stranger")?, dir: scratch.directory("pairs")? })
+    }
+
+    /// The root certificate.
+    pub fn root(&self) -> &Path {
+        &self.ca.root
+    }
+
+    /// The intermediate certificate.
+    pub fn intermediate(&self) -> PathBuf {
+        self.ca.intermediate()
+    }
+
+    /// A pair for `NAME.internal.thinkheads.ai`, in files of this title.
+    pub fn pair(&self, title: &str, name: &str, usage: Use) -> Result<Pair> {
+        self.make(&self.ca, title, name, usage)
+    }
+
+    /// A pair of the CA that nobody trusts.
+    pub fn strange_pair(&self, name: &str) -> Result<Pair> {
+        self.make(&self.stranger, "stranger", name, Use::Both)
+    }
+
+    fn make(&self, ca: &StepCa, title: &str, name: &str, usage: Use) -> Result<Pair> {
+        let cn = format!("{name}.{DOMAIN}");
+        let sans = match name {
+            "nginx" => format!("DNS:{cn},DNS:*.{DOMAIN},IP:{NGINX}"),
+            "traefik" => format!("DNS:{cn},DNS:*.{DOMAIN},IP:{TRAEFIK}"),
+            "docker-daemon" | "portainer" => format!("DNS:{cn},IP:{DOCKER}"),
+            _ => format!("DNS:{cn}"),
+        };
+        let pair =
+            Pair { cert: self.dir.join(format!("{title}.crt")), key: self.dir.join(format!("{title}.key")) };
+        let leaf = Leaf { cn: &cn, sans: &sans, usages: usage.words(), days: 1 };
+        leaf.make(ca, &pair.cert, &pair.key)?;
+        Ok(pair)
+    }
+}

@@ -1,0 +1,77 @@
+//! Requests all the time, on a thread of their own, with the failed ones counted.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::ask::{Answer, Ask};
+
+/// Pause between two requests: there is but one machine for everything.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What came of the requests.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Requests made.
+    pub asked: usize,
+    /// What went wrong, one sentence each.
+    pub failed: Vec<String>,
+    /// Longest time without an answer as wanted.
+    pub gap: Duration,
+}
+
+/// A client that asks again and again. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Probing {
+    tally: Arc<Mutex<Tally>>,
+    over: Arc<AtomicBool>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Probing {
+    /// Begins; an answer other than with this status is a failure. Runs in the namespace of the calling thread.
+    pub fn begin(ask: Ask, wanted: u16) -> Self {
+        let tally = Arc::new(Mutex::new(Tally::default()));
+        let over = Arc::new(AtomicBool::new(false));
+        let (sums, end) = (Arc::clone(&tally), Arc::clone(&over));
+        let worker = thread::spawn(move || {
+            let mut last_good = Instant::now();
+            while !end.load(Ordering::Relaxed) {
+                let answer = ask.answer();
+                let good = matches!(&answer, Ok(Answer::Http(status, _)) if *status == wanted);
+                let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
+                sums.asked += 1;
+                if good {
+                    last_good = Instant::now();
+                } else {
+                    let number = sums.asked;
+                    sums.failed.push(format!("request {number}: {answer:?}"));
+                }
+                sums.gap = sums.gap.max(last_good.elapsed());
+                drop(sums);
+                thread::sleep(PAUSE);
+            }
+        });
+        Self { tally, over, worker: Some(worker) }
+    }
+
+    /// What came of the requests since the last call.
+    pub fn take(&self) -> Tally {
+        std::mem::take(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Requests since the last call of [`Probing::take`].
+    pub fn asked(&self) -> usize {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).asked
+    }
+}
+
+impl Drop for Probing {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(worker) = self.worker.take() {
+            let _ = worker.join();
+        }
+    }
+}
