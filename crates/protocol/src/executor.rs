@@ -127,10 +127,27 @@ pub enum Operation {
         #[serde(default)]
         to: RollbackTo,
     },
-    /// Write the pinned roots of the entry's issuers to its roots bundle. Answer: [`Answer::Observed`].
+    /// Bring the entry's roots bundle, at `ca_path` and in our own copy, to what is pinned for the issuer of its present
+    /// certificate. Nothing happens when it is that already; else what was delivered and run is to be done again.
+    /// Answer: [`Answer::Observed`].
     InstallRoots {
         /// Which entry.
         entry: EntryRef,
+    },
+    /// Publish or withdraw the answer to an ACME challenge `dns-01` (RFC 8555 section 8.4) by the hook that the
+    /// configuration names. The other kinds are answered by the daemon's own listener and need no executor. Answer:
+    /// [`Answer::Done`].
+    Challenge {
+        /// Which entry.
+        entry: EntryRef,
+        /// Issuer that asks; must be one of the entry's.
+        issuer: IssuerName,
+        /// Publish or withdraw.
+        step: ChallengeStep,
+        /// One of the entry's DNS names, without `*.`.
+        domain: String,
+        /// Content of the record: the SHA-256 of the key authorization, 43 characters of base64url.
+        value: String,
     },
     /// Run one of the entry's verifications of the kind `command`. Answer: [`Answer::Checked`].
     RunCheck {
@@ -159,6 +176,26 @@ pub enum Operation {
         /// PEM of the root.
         root: String,
     },
+}
+
+/// What is done with the record of a challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChallengeStep {
+    /// Publish it.
+    Present,
+    /// Withdraw it.
+    Remove,
+}
+
+impl ChallengeStep {
+    /// The word that the hook gets.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Remove => "remove",
+        }
+    }
 }
 
 /// Which of the two kept pairs a rollback puts in place.

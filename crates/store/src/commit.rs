@@ -139,6 +139,7 @@ impl Bench<'_> {
         let _records = self.locks.records();
         match intent.kind {
             Kind::Install => generations::record(self.entry, intent::INTENT),
+            Kind::Roots => generations::replace(self.entry, intent::INTENT),
             Kind::Restore => {
                 let newest = generations::load(self.entry, 0, false)?;
                 let mut book = ledger::read(self.entry, newest.as_ref())?;

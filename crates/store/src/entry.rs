@@ -73,6 +73,13 @@ impl EntryStore {
         self.recorded()
     }
 
+    /// Exchanges the roots that go with the newest generation, in our own copy and at `ca_path`. False when they were
+    /// the same already.
+    pub fn exchange_roots(&self, roots_pem: Vec<u8>) -> Result<bool, Trouble> {
+        let target = self.target.clone();
+        self.inner.on_target(&self.target, move |bench| install::exchange_roots(bench, &target, &roots_pem))
+    }
+
     /// Records a pair that is on the live paths already, without touching them. `live` is where it was read
     /// from: its owner and mode are not drift from now on.
     pub fn adopt(&self, pair: &NewPair, live: &LiveFiles) -> Result<Generation, Trouble> {

@@ -144,13 +144,25 @@ pub(crate) fn load(entry: &StateDir, back: usize, combined: bool) -> Result<Opti
 /// cut bring the old name back, as a file system without a journal might, recovery repeats the commit.
 pub(crate) fn record(entry: &StateDir, name: &str) -> Result<(), Trouble> {
     let home = entry.subdir(GENERATIONS)?;
-    let next = numbers(&home)?.last().map_or(1, |last| last.saturating_add(1)).to_string();
+    let next = numbers(&home)?.last().map_or(1, |last| last.saturating_add(1));
+    put(entry, name, &home, next)
+}
+
+/// Puts the file `name` of an entry in the place of its newest generation, which has the same pair.
+pub(crate) fn replace(entry: &StateDir, name: &str) -> Result<(), Trouble> {
+    let home = entry.subdir(GENERATIONS)?;
+    let newest = numbers(&home)?.last().copied().unwrap_or(1);
+    put(entry, name, &home, newest)
+}
+
+fn put(entry: &StateDir, name: &str, home: &StateDir, number: u64) -> Result<(), Trouble> {
+    let next = number.to_string();
     entry.disk().rename((entry.dir(), name), (home.dir(), &next))?;
     if let Err(failure) = home.disk().sync_dir(home.dir()) {
         // The rename has happened: should a power cut undo it, recovery repeats the commit too.
         tracing::warn!("{failure}");
     }
-    prune(&home);
+    prune(home);
     Ok(())
 }
 

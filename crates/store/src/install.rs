@@ -29,6 +29,34 @@ pub(crate) fn install(bench: Bench<'_>, target: &Target, pair: &NewPair) -> Resu
     commit_new(bench, target, &parts, &meta, &plan)
 }
 
+/// Commits the newest generation with other roots in its place. Of the live files only the roots bundle is written.
+/// What was delivered and run is to be done again: guests and consumers have the old roots. False when nothing was to
+/// be done.
+pub(crate) fn exchange_roots(bench: Bench<'_>, target: &Target, roots_pem: &[u8]) -> Result<bool, Trouble> {
+    let own = generations::load(bench.entry, 0, target.combined())?.ok_or_else(|| {
+        Trouble::new(Reason::Missing, format!("there is no pair of our own for `{}`", target.key_path))
+    })?;
+    let parts = Parts { ca: Some(roots_pem.to_vec()), ..own.parts()? };
+    let meta = Meta { sums: parts.sums(), ..own.meta().clone() };
+    let mut book = ledger::read(bench.entry, Some(&own))?;
+    let mut seen = survey::unobstructed(bench.roots, target)?;
+    seen.retain(|seen| seen.file.role == Role::Ca);
+    let access = book.ledger.baseline.clone().unwrap_or_else(|| own.meta().baseline.clone());
+    let plan = plan(seen, &meta, &access);
+    if plan.files.is_empty() && meta.sums == own.meta().sums {
+        return Ok(false);
+    }
+    if meta.sums != own.meta().sums {
+        // Before the commit: should the process die between the two, deeds are repeated and none is missing.
+        let _records = bench.locks.records();
+        (book.ledger.delivered, book.ledger.activated) = (None, None);
+        ledger::write(bench.entry, &book)?;
+    }
+    let intent = intent(target, Kind::Roots, &plan, (meta.wanted.clone(), meta.baseline.clone()))?;
+    bench.commit(&intent, &parts, &meta, &plan.old)?;
+    Ok(true)
+}
+
 /// Commits the generation before the newest one as a new generation, and the newest becomes the one before it:
 /// both stay. A pair that was taken over gets the owner and mode that it had then, for as long as the manifest
 /// asks for the same as then.

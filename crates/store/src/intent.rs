@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Install,
     /// It is a copy of the newest generation and is dropped.
     Restore,
+    /// It is the newest generation with other roots, and takes its place.
+    Roots,
 }
 
 /// A live file to be written.

@@ -144,6 +144,7 @@ fn entries_of(operation: &Operation) -> Vec<CertName> {
         | Operation::Recheck { entry }
         | Operation::Rollback { entry, .. }
         | Operation::InstallRoots { entry }
+        | Operation::Challenge { entry, .. }
         | Operation::RunCheck { entry, .. }
         | Operation::Sign { entry, .. } => vec![entry.name.clone()],
         Operation::Hello { .. } | Operation::Snapshot { .. } | Operation::Trust { .. } => Vec::new(),

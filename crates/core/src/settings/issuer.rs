@@ -8,8 +8,8 @@ use super::{
     StepCaSettings, TrustAnchor,
 };
 use crate::diagnostic::Severity;
-use crate::diagnostic::fields::{Fields, list, parsed, table, word};
-use crate::diagnostic::report::{Problem, Report, Reported};
+use crate::diagnostic::fields::{Fields, list, parsed, table, text, word};
+use crate::diagnostic::report::{Problem, Reading, Report, Reported};
 use crate::diagnostic::tree::{Kind, Table, Value};
 use crate::name::AbsolutePath;
 
@@ -28,7 +28,7 @@ pub(super) const STEP_CA: &[&str] = &[
     "x5c_provisioner",
 ];
 /// Further keys of `type = "acme"`.
-pub(super) const ACME: &[&str] = &["directory", "challenge", "listen"];
+pub(super) const ACME: &[&str] = &["directory", "challenge", "listen", "dns_hook"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Type {
@@ -150,7 +150,20 @@ fn acme(fields: &mut Fields<'_, '_>) -> Result<AcmeSettings, Reported> {
         }
         _ => fields.optional("listen", parsed(listener)),
     };
-    Ok(AcmeSettings { directory: directory?, challenge: challenge?, listen: listen? })
+    let dns_hook = fields.optional("dns_hook", hook);
+    Ok(AcmeSettings { directory: directory?, challenge: challenge?, listen: listen?, dns_hook: dns_hook? })
+}
+
+/// A program by its absolute path, and arguments.
+fn hook(value: &Value) -> Reading<Vec<String>> {
+    let argv = list(|word| text(word).map(str::to_owned))(value)?;
+    let absolute = argv.first().is_some_and(|program| program.parse::<AbsolutePath>().is_ok());
+    if absolute && !argv.iter().any(|word| word.contains('\0')) {
+        return Ok(argv);
+    }
+    let help = "write the program's absolute path and its arguments, such as [\"/usr/local/sbin/dns-hook\"], and add \
+                the program to `[executor] commands`";
+    Err(Problem::new("this is no command", help).into())
 }
 
 fn unique_names(items: &[Value], report: &mut Report) {

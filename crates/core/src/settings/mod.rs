@@ -213,6 +213,8 @@ pub struct AcmeSettings {
     pub challenge: ChallengeKind,
     /// `systemd:NAME` or `ADDRESS:PORT`.
     pub listen: Option<String>,
+    /// Program and first arguments of the hook for `dns-01`, run by the executor.
+    pub dns_hook: Option<Vec<String>>,
 }
 
 /// ACME challenge type.

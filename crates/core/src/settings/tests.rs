@@ -350,3 +350,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_dns_hook_is_a_program_by_its_path_with_arguments() {
+    let with = |hook: &str| {
+        let acme = "[[issuer]]\nname = \"acme\"\ntype = \"acme\"\nroot = \"/r.crt\"\nchallenge = \"dns-01\"\n\
+                    directory = \"https://ca.example/directory\"\n";
+        Settings::parse(&format!("{LEAST}\n{acme}dns_hook = {hook}\n"), "certd.toml")
+    };
+    let settings = with("[\"/usr/local/sbin/dns-hook\", \"--zone\"]").unwrap();
+    let IssuerKind::Acme(kind) = &settings.issuers[1].kind else { panic!("{settings:?}") };
+    assert_eq!(kind.dns_hook.as_deref().unwrap(), ["/usr/local/sbin/dns-hook", "--zone"]);
+    for wrong in
+        ["[]", "[\"dns-hook\"]", "\"/usr/local/sbin/dns-hook\"", "[\"/x\", 1]", "[\"/x\", \"\\u0000\"]"]
+    {
+        assert!(with(wrong).is_err(), "{wrong}");
+    }
+}

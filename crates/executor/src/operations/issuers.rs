@@ -1,13 +1,17 @@
 //! Facts of the issuers, and `trust`.
 
+use phoenix_core::manifest::Entry;
 use phoenix_core::name::IssuerName;
-use phoenix_core::reason::Trouble;
+use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::settings::{IssuerKind, IssuerSettings, PasswordSource, ProvisionerSettings};
 use phoenix_protocol::executor::{Answer, IssuerFacts};
+use phoenix_x509::Chain;
 
 use super::Executor;
+use super::observe::require_own;
 use crate::anchors::password::Password;
 use crate::anchors::writable_warning;
+use crate::clock;
 
 impl Executor {
     /// Public facts of all issuers.
@@ -23,6 +27,27 @@ impl Executor {
     pub(super) fn trust(&self, issuer: &IssuerName, root: &str) -> Result<Answer, Trouble> {
         self.anchors.trust(issuer, root)?;
         Ok(Answer::Issuers { issuers: self.issuer_facts() })
+    }
+
+    /// Brings the roots bundle of an entry to what is pinned for the issuer of its present certificate.
+    pub(super) fn install_roots(&self, entry: &Entry) -> Result<Answer, Trouble> {
+        let store = self.store_of(entry);
+        let own = require_own(&store, entry)?;
+        let chain = Chain::from_pem(own.cert_pem()?).map_err(|error| {
+            let message = format!("our own copy of `{}` is damaged: {error}", entry.name);
+            Trouble::new(Reason::Internal, message)
+        })?;
+        let roots = self.roots_of(entry, &chain, clock::now()).ok_or_else(|| {
+            let message = format!(
+                "The present certificate of `{}` leads to no root that is pinned now: the next one brings its roots.",
+                entry.name
+            );
+            Trouble::new(Reason::Issuer, message)
+        })?;
+        if store.exchange_roots(roots.pem().into_bytes())? {
+            tracing::info!(name = %entry.name, roots = ?roots.fingerprints(), "roots installed");
+        }
+        Ok(Answer::Observed(Box::new(self.observe(entry)?)))
     }
 }
 

@@ -50,11 +50,7 @@ impl Executor {
         let key = key_of(&live.key).ok_or_else(|| refuse(Reason::Unreadable, "there is no readable key"))?;
         let leaf = chain.leaf_facts();
         let now = clock::now();
-        let roots = entry
-            .issuers
-            .iter()
-            .filter_map(|issuer| self.anchors.pinned(issuer))
-            .find(|roots| roots.trusts(&chain, now.max(leaf.not_before).min(leaf.not_after)).is_ok());
+        let roots = self.roots_of(entry, &chain, now);
         // The same rules by which the daemon wants it taken over: it is not believed that they hold.
         let pair = Pair {
             entry,

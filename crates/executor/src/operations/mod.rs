@@ -6,10 +6,11 @@
 //! | [`issue`] | `prepare`, `install` |
 //! | [`token`] | `token` |
 //! | [`keep`] | `adopt`, `restore` |
-//! | [`issuers`] | facts of the issuers, `trust` |
+//! | [`issuers`] | facts of the issuers, `trust`, `install_roots` |
 //! | [`rollback`] | `rollback` |
 //! | [`sign`] | `sign` |
 //! | [`check`] | `run_check` |
+//! | [`challenge`] | `challenge` |
 //! | [`deliver`] | `deliver` |
 //! | [`recheck`] | `recheck` |
 //! | [`activate`] | `activate` |
@@ -21,6 +22,7 @@
 
 mod activate;
 mod allowed;
+mod challenge;
 mod check;
 mod command;
 mod deliver;
@@ -106,10 +108,15 @@ impl Executor {
             | Operation::Adopt { entry }
             | Operation::Restore { entry }
             | Operation::Rollback { entry, .. }
+            | Operation::InstallRoots { entry }
             | Operation::Sign { entry, .. } => {
                 Ok((LaneKind::Files, vec![pair_key(&self.known(entry)?.entry)]))
             }
-            Operation::InstallRoots { .. } => Err(unknown()),
+            Operation::Challenge { entry, issuer, .. } => {
+                self.known(entry)?;
+                // Hooks that edit a zone must not do so at the same time.
+                Ok((LaneKind::Commands, vec![Key::Target(format!("dns of {issuer}"))]))
+            }
             Operation::RunCheck { entry, check } => {
                 let entry = &self.known(entry)?.entry;
                 let target = check::target(entry, *check).map(Key::Target);
@@ -166,7 +173,11 @@ impl Executor {
             Operation::Sign { entry, fingerprint, scheme, message } => {
                 self.sign(&self.known(&entry)?.entry, &fingerprint, scheme, &message)
             }
-            Operation::InstallRoots { .. } => Err(unknown()),
+            Operation::InstallRoots { entry } => self.install_roots(&self.known(&entry)?.entry),
+            Operation::Challenge { entry, issuer, step, domain, value } => {
+                let record = challenge::Record { domain: &domain, value: &value };
+                self.challenge(&self.known(&entry)?.entry, &issuer, step, record, trail)
+            }
         }
     }
 
@@ -185,10 +196,6 @@ impl Executor {
         let page = self.authority.snapshot(offset, self.issuer_facts());
         Answer::Snapshot(Box::new(Snapshot { programs: self.program_facts(), ..page }))
     }
-}
-
-fn unknown() -> Trouble {
-    Trouble::new(Reason::BadRequest, "This version does not carry out that operation.")
 }
 
 /// A pair is known by its key path, whatever its entry is called.

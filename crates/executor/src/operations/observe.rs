@@ -1,11 +1,13 @@
 //! Facts of one entry: what lies on the live paths, what the executor has of its own, what was done.
 
+use std::sync::Arc;
+
 use phoenix_core::facts::{FileFact, LivePair, Observation, OwnCopy};
 use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::time::Timestamp;
 use phoenix_store::{EntryStore, Generation, LiveFile, LiveFiles};
-use phoenix_x509::{Chain, KeyPair};
+use phoenix_x509::{Chain, KeyPair, Roots};
 
 use super::{Executor, activate};
 use crate::clock;
@@ -93,17 +95,19 @@ impl Executor {
     /// Whether a chain leads to a root of one of the entry's issuers, at a time when its leaf is valid; none
     /// while that depends on an issuer whose root is not known.
     pub(super) fn trusted(&self, entry: &Entry, chain: &Chain, now: Timestamp) -> Option<bool> {
+        if self.roots_of(entry, chain, now).is_some() {
+            return Some(true);
+        }
+        let unknown = entry.issuers.iter().any(|issuer| self.anchors.pinned(issuer).is_none());
+        (!unknown).then_some(false)
+    }
+
+    /// The pinned roots of the first of the entry's issuers to which a chain leads, at a time when its leaf is valid.
+    pub(super) fn roots_of(&self, entry: &Entry, chain: &Chain, now: Timestamp) -> Option<Arc<Roots>> {
         let leaf = chain.leaf_facts();
         let at = now.max(leaf.not_before).min(leaf.not_after);
-        let mut unknown = false;
-        for issuer in &entry.issuers {
-            match self.anchors.pinned(issuer) {
-                Some(roots) if roots.trusts(chain, at).is_ok() => return Some(true),
-                Some(_) => {}
-                None => unknown = true,
-            }
-        }
-        (!unknown).then_some(false)
+        let pinned = entry.issuers.iter().filter_map(|issuer| self.anchors.pinned(issuer));
+        pinned.into_iter().find(|roots| roots.trusts(chain, at).is_ok())
     }
 }
 

@@ -13,5 +13,6 @@ mod recheck;
 mod restart;
 mod rig;
 mod rollback;
+mod roots;
 mod tokens;
 mod verification;

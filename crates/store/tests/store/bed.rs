@@ -319,6 +319,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             (Some("foreign"), Some("own")),
         ),
         scenario(
+            "other roots",
+            |bed| bed.full_entry("a/b"),
+            one,
+            |s| s.exchange_roots(b"ROOTS new\n".to_vec()).map(drop),
+            (old, old),
+        ),
+        scenario(
             "rollback",
             |bed| bed.full_entry("a/b"),
             two,

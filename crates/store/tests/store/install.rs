@@ -223,6 +223,35 @@ fn without_an_earlier_pair_there_is_no_rollback() {
 }
 
 #[test]
+fn other_roots_take_the_place_of_the_present_ones_and_nothing_else_changes() {
+    let bed = Bed::new();
+    let entry = bed.full_entry("a");
+    let handle = bed.open().entry(&entry);
+    assert_eq!(handle.exchange_roots(b"ROOTS z\n".to_vec()).unwrap_err().reason, Reason::Missing);
+    handle.install(pair("one")).unwrap();
+    let newest = handle.install(pair("two")).unwrap();
+    let inode = fs::metadata(entry.key_path.as_path()).unwrap().ino();
+    let done = facts::Deed { fingerprint: "f".into(), of: "o".into(), at: Timestamp::default() };
+    handle.update_ledger(|ledger| ledger.activated = Some(done.clone())).unwrap();
+    assert!(!handle.exchange_roots(b"ROOTS two\n".to_vec()).unwrap(), "they are there already");
+    assert_eq!(handle.ledger().unwrap().activated, Some(done));
+
+    assert!(handle.exchange_roots(b"ROOTS z\n".to_vec()).unwrap());
+    let ca = entry.ca_path.as_ref().unwrap();
+    assert_eq!(fs::read_to_string(ca.as_path()).unwrap(), "ROOTS z\n");
+    assert_eq!(fs::metadata(entry.key_path.as_path()).unwrap().ino(), inode);
+    let own = handle.current().unwrap().unwrap();
+    assert_eq!((own.number(), own.roots_pem().unwrap().unwrap()), (newest.number(), b"ROOTS z\n".to_vec()));
+    assert!(!own.companions_differ(&handle.read_live().unwrap()));
+    assert_eq!(handle.ledger().unwrap().activated, None, "its consumers have the old ones");
+    assert_eq!(handle.previous().unwrap().unwrap().leaf().serial, "one");
+    // A bundle that somebody removed comes back.
+    fs::remove_file(ca.as_path()).unwrap();
+    assert!(handle.exchange_roots(b"ROOTS z\n".to_vec()).unwrap());
+    assert!(ca.as_path().exists());
+}
+
+#[test]
 fn adoption_records_the_pair_and_touches_nothing() {
     let bed = Bed::new();
     let entry = bed.entry("a");
