@@ -1,8 +1,10 @@
 //! The units in a real systemd, commands and deliveries into real guests: an unprivileged and a privileged LXC
 //! container through `pct exec`, and a machine through a real QEMU guest agent and `qm guest exec`.
 
+mod adversity;
 mod bed;
 mod hygiene;
+mod link;
 
 use anyhow::{Result, ensure};
 use bed::{Bed, MEMBER, Password, STRANGER, UNITS};
