@@ -43,6 +43,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Accept a changed root certificate of an issuer. Run as root.
     Trust(TrustArgs),
+    /// Show, or write, the edits that a phoenix_hypervisor tree needs.
+    Integrate(IntegrateArgs),
     /// Print a completion script.
     Completions {
         /// Shell to complete for.
@@ -59,6 +61,23 @@ pub struct TrustArgs {
     /// The executor's state directory, where it is not the configured one.
     #[arg(long, value_name = "DIR")]
     pub executor_state: Option<PathBuf>,
+}
+
+/// `integrate`
+#[derive(Debug, Args)]
+pub struct IntegrateArgs {
+    /// The tree: the directory that holds `usr/local/phoenix_hypervisor`, or phoenix_hypervisor itself.
+    #[arg(long, value_name = "DIR")]
+    pub tree: PathBuf,
+    /// Write the edits. What is replaced is kept beside it as FILE.before-phoenix-certd.
+    #[arg(long)]
+    pub apply: bool,
+    /// Address of the hypervisor, from which consumers are probed.
+    #[arg(long, value_name = "ADDRESS", default_value = "10.0.0.13")]
+    pub hypervisor: std::net::IpAddr,
+    /// Address of the swarm manager's Docker API.
+    #[arg(long, value_name = "ADDRESS", default_value = "10.0.0.111")]
+    pub docker: std::net::IpAddr,
 }
 
 /// `status`

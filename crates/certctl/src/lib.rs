@@ -9,6 +9,7 @@
 //! | `explain` | why an entry is as it is and what happens next |
 //! | [`validate`], [`inspect`] | the manifest and certificates, without the daemon |
 //! | [`exit`], [`failure`] | exit codes, and the sentences that go with them |
+//! | [`trust`], [`integrate`] | what an operator does to the files of this machine |
 //! | [`config`], [`files`], `clock` | what is read from this machine |
 //! | [`output`], [`table`], [`span`], [`plain`], [`names`], [`suggest`] | text for people |
 //!
@@ -23,6 +24,7 @@ mod explain;
 pub mod failure;
 pub mod files;
 pub mod inspect;
+pub mod integrate;
 pub mod names;
 pub mod offline;
 pub mod output;
@@ -106,6 +108,7 @@ fn carry_out(cli: Cli) -> Result<Exit, Failure> {
         Command::Validate(args) => validate::run(session, &args, &mut out),
         Command::Inspect(args) => runtime.block_on(inspect::run(&session, &args, &mut out)),
         Command::Trust(args) => trust::run(&session, &args, &mut out),
+        Command::Integrate(args) => integrate::run(&session, &args, &mut out),
         Command::Completions { shell } => completions(shell, &mut out),
     }
 }
