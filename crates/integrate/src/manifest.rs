@@ -19,7 +19,11 @@ const WANTED: &[(&str, &str)] = &[
          /etc/traefik/certs of LXC 102 with mode 0600",
     ),
 ];
-/// Commands that end well and do not do what they are there for.
+/// dockerd itself holds 2376 in these trees, and reads its certificate only when it starts. The recommended manifest
+/// has the command of the nginx front, with which no container stops.
+const RESTART: (&str, &str) =
+    ("docker-daemon.internal.thinkheads.ai", "qm guest exec 1001 -- systemctl restart docker");
+/// Commands that end well and do not do what they are there for, or do more.
 const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("reload docker", "dockerd never reads certificates again on reload: the old one stays in use"),
     (
@@ -36,7 +40,7 @@ pub(crate) fn edit(text: &str) -> Edit {
         let wanted = recommended(common_name)?;
         match find(&entries, common_name) {
             None => {
-                entries.append(value_of(&CstNode::from(wanted)));
+                entries.append(value_of(&wanted.into()));
                 reasons.push((*why).to_owned());
             }
             Some(found) => complete(&found, &wanted, common_name, why, &mut reasons, &mut remarks),
@@ -44,6 +48,7 @@ pub(crate) fn edit(text: &str) -> Edit {
     }
     for entry in objects(&entries) {
         remarks.extend(without_effect(&entry));
+        remarks.extend(stops_containers(&entry));
     }
     Ok(document.finish(text, reasons, remarks))
 }
@@ -66,8 +71,16 @@ fn find(entries: &CstArray, common_name: &str) -> Option<CstObject> {
 fn recommended(common_name: &str) -> Result<CstObject, Unclear> {
     let document = Document::parse(RECOMMENDED)?;
     let entries = entries(&document)?;
-    find(&entries, common_name)
-        .ok_or_else(|| Unclear::new(1, format!("the recommended manifest has no entry {common_name}")))
+    let found = find(&entries, common_name)
+        .ok_or_else(|| Unclear::new(1, format!("the recommended manifest has no entry {common_name}")))?;
+    for property in found.properties() {
+        match property.decoded_name().as_deref() {
+            Some("_about") => property.remove(),
+            Some("post_renewal_command") if common_name == RESTART.0 => property.set_value(RESTART.1.into()),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// Adds what an entry lacks. What it has is the operator's.
@@ -106,7 +119,18 @@ fn without_effect(entry: &CstObject) -> Option<String> {
     let command = entry.get("post_renewal_command")?.value()?.to_string();
     let (_, why) = WITHOUT_EFFECT.iter().find(|(words, _)| command.contains(words))?;
     let name = text_of(entry, "common_name").unwrap_or_default();
-    Some(format!("the command of {name} has no effect: {why}"))
+    Some(format!("the command of {name} does not do what it is there for: {why}"))
+}
+
+fn stops_containers(entry: &CstObject) -> Option<String> {
+    let command = entry.get("post_renewal_command")?.value()?.to_string();
+    let name = text_of(entry, "common_name").unwrap_or_default();
+    command.contains("restart docker\"").then(|| {
+        format!(
+            "the command of {name} stops every container of VM 1001 at each renewal: give the entry a `window`, or put \
+             config/docker/nginx-docker-front.conf before dockerd, which is reloaded instead (docs/consumers.md)"
+        )
+    })
 }
 
 /// A value as something that can be put into another document.

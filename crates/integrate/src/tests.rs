@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use phoenix_core::manifest::{Context, Manifest};
+use phoenix_core::settings::Settings;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -90,9 +92,28 @@ fn what_is_not_touched_stays_as_it_was_written() {
         let added = diff.lines().filter(|line| line.starts_with('+') && !line.starts_with("+++")).count();
         assert_eq!(change.after.lines().count() + removed, before.lines().count() + added, "{diff}");
         if change.path.ends_with("certificate-manifest.json") {
-            assert_eq!(removed, 0, "the bracket gets a comma beside it, and nothing else moves:\n{diff}");
+            assert_eq!(removed, 1, "the last field gets a comma, and nothing else moves:\n{diff}");
         }
     }
+}
+
+#[test]
+fn the_new_manifest_is_valid_and_delivers_what_the_plan_asks_for() {
+    let (_dir, tree) = tree();
+    let plan = planned(&tree);
+    let config = include_str!("../../../config/certd.toml");
+    let settings = Settings::parse(config, "certd.toml").unwrap();
+    let parsed = Manifest::parse(after(&plan, "certificate-manifest.json"), &Context::of(&settings));
+    assert!(!parsed.diagnostics.has_errors(), "{:?}", parsed.diagnostics.located());
+    let manifest = parsed.manifest.unwrap();
+    let client = manifest.find("traefik-client").unwrap();
+    let delivery = serde_json::to_value(&client.delivery).unwrap().to_string();
+    for file in ["ca.pem", "client-cert.pem", "client-key.pem"] {
+        assert!(delivery.contains(&format!("/etc/traefik/certs/{file}")), "{delivery}");
+    }
+    assert_eq!(client.guest.unwrap().id, 102);
+    let command = manifest.find("docker-daemon").unwrap().command.as_ref().unwrap();
+    assert_eq!(command.argv.last().map(String::as_str), Some("docker"), "dockerd itself holds the port");
 }
 
 #[test]

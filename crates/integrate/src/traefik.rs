@@ -19,8 +19,8 @@ const FILES: &[(&str, &str, &str)] = &[
         "the options that demand a client certificate, for the mesh entry point and for whatever it does not cover",
     ),
     (
-        "etc/traefik/dynamic/05-certs.yml",
-        include_str!("../../../config/traefik/dynamic/05-certs.yml"),
+        "etc/traefik/dynamic/10-certificates.yml",
+        include_str!("../../../config/traefik/dynamic/10-certificates.yml"),
         "without it Traefik serves a certificate that it made itself",
     ),
 ];
@@ -269,7 +269,7 @@ pub(crate) fn edit_installer(text: &str) -> Edited {
 }
 
 const PUSH: &str = r#"# Options that demand client certificates, and the certificate to serve: before Traefik starts.
-for file in 00-tls-options.yml 05-certs.yml; do
+for file in 00-tls-options.yml 10-certificates.yml; do
     if ! pct push "$CTID" "/usr/local/phoenix_hypervisor/etc/traefik/dynamic/${file}" "/etc/traefik/dynamic/${file}"; then
         log_fatal "Failed to push ${file} into container $CTID."
     fi
