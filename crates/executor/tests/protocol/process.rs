@@ -50,6 +50,9 @@ fn the_process_is_hardened_and_ends_with_its_daemon() {
     assert!(line_of(&at("status"), "Umask:").ends_with("0077"));
     let core = line_of(&at("limits"), "Max core file size");
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    let locked = line_of(&at("status"), "VmLck:");
+    let kilobytes = locked.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok());
+    assert!(kilobytes > Some(1000), "keys could be swapped out: {locked}");
     let stat = fs::read_to_string(at("stat")).unwrap();
     let session = stat.rsplit(") ").next().unwrap().split(' ').nth(3);
     assert_eq!(session, Some(child.id().to_string().as_str()), "Ctrl-C is not for the executor");
@@ -66,9 +69,11 @@ fn any_user_can_run_it_on_files_of_its_own() {
     let nobody = 65_534;
     fs::create_dir(place.path("state")).unwrap();
     give(place.dir.path(), nobody);
-    let mut command = command(&place);
-    command.uid(nobody).gid(nobody);
-    let (mut child, mut link) = spawn(command);
+    // Too little to lock the memory of a process: it says so and works on.
+    let mut limited = Command::new("/usr/bin/prlimit");
+    limited.arg("--memlock=65536:65536").arg(PROGRAM).args(command(&place).get_args());
+    limited.uid(nobody).gid(nobody).stderr(Stdio::piped());
+    let (child, mut link) = spawn(limited);
     link.issue(&place.ca, "web", &Leaf::good());
     link.activate(&["web"]).unwrap();
     assert!(fs::read_to_string(place.path("target/log")).unwrap().contains("PHOENIX_NAME=web\n"));
@@ -83,7 +88,9 @@ fn any_user_can_run_it_on_files_of_its_own() {
         .unwrap();
     assert!(!spied.success());
     link.end();
-    assert!(child.wait().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    let log = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.success() && log.contains("LimitMEMLOCK=infinity"), "{log}");
 }
 
 fn give(path: &Path, user: u32) {

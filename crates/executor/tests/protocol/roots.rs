@@ -60,14 +60,14 @@ const VALUE: &str = "-eLtYxVdXGFvKHhhNZH1pGhsyPbcGXaL0eZ1dC1oTWk";
 
 fn with_hook() -> Place {
     let place = Place::new(&json!([]));
-    let mut configuration = fs::read_to_string(place.path("certd.toml")).unwrap();
-    configuration += &format!(
+    let configuration = fs::read_to_string(place.path("certd.toml")).unwrap();
+    let acme = format!(
         "[[issuer]]\nname = \"acme\"\ntype = \"acme\"\ndirectory = \"https://ca.internal.example/acme\"\n\
          root = \"{}\"\nchallenge = \"dns-01\"\ndns_hook = [\"{}\", \"--zone\", \"internal\"]\n",
         place.text("root.pem"),
         place.text("bin/hook"),
     );
-    place.write("certd.toml", &configuration, 0o644);
+    place.write("certd.toml", &(configuration + &acme), 0o644);
     place.program("hook", "#!/bin/sh\n[ $# = 5 ] || exit 9\necho \"$@\" >&2\n[ \"$3\" = present ]\n");
     let names = json!({"issuer": ["acme", "phoenix"], "sans": ["10.0.0.7", "*.wild.internal.example"]});
     place.manifest(&json!([place.web(&names)]));
