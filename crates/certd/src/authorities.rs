@@ -86,6 +86,11 @@ impl Authorities {
         )
     }
 
+    /// PEM of the pinned roots of an entry's issuers, as far as they are known.
+    pub(crate) fn roots(&self, entry: &Entry) -> Vec<String> {
+        entry.issuers.iter().filter_map(|name| self.0.get(name)?.roots.clone()).collect()
+    }
+
     /// Takes in what the executor knows of the issuers. True when one can be asked that could not before.
     pub(crate) fn inform(&mut self, facts: &[IssuerFacts]) -> bool {
         let mut better = false;

@@ -2,15 +2,16 @@
 
 use async_trait::async_trait;
 use phoenix_core::facts::Observation;
-use phoenix_core::lifecycle::{Action, Event, Offer, Stage};
+use phoenix_core::lifecycle::{Action, Event, Offer, Stage, Verification};
 use phoenix_core::manifest::Entry;
 use phoenix_core::name::IssuerName;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_issuers::{Order, TokenMinter, TokenRequest};
-use phoenix_protocol::executor::{Answer, EntryRef, Operation, TokenPurpose};
+use phoenix_protocol::executor::{Answer, EntryRef, Operation, RollbackTo, TokenPurpose};
 
 use crate::authorities::Door;
 use crate::executor::Executor;
+use crate::verification::{self, Looks};
 
 /// What an issuer did while a job asked it.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct Job {
     pub reference: EntryRef,
     /// The entry's issuers.
     pub doors: Vec<Door>,
+    /// How to look at its consumers; none while it has no certificate of ours.
+    pub looks: Option<Looks>,
 }
 
 impl Job {
@@ -50,7 +53,10 @@ impl Job {
         let event = match action {
             Action::WakeAt(_) | Action::Remember => return None,
             Action::Issue => {
-                let (result, news) = self.issue().await;
+                // The consumer is looked at before it can know of any change, and costs the renewal no time.
+                let (reachable, (result, news)) =
+                    tokio::join!(verification::can_be_reached(&self.entry.verify), self.issue());
+                let result = result.map(|offer| Offer { reachable, ..offer });
                 return Some((Event::Issued(result), news));
             }
             Action::Observe => Event::Observed(self.observed(Operation::Observe { entry }).await),
@@ -60,6 +66,16 @@ impl Job {
             Action::Activate => {
                 let one = self.activate(vec![entry]).await;
                 Event::Activated(one.and_then(|mut all| all.pop().ok_or_else(senseless)))
+            }
+            Action::Verify => Event::Verified(Box::new(self.verify().await)),
+            Action::Recheck => Event::Rechecked(self.observed(Operation::Recheck { entry }).await),
+            Action::Rollback => {
+                let to = RollbackTo::Previous;
+                Event::RolledBack(self.observed(Operation::Rollback { entry, to }).await)
+            }
+            Action::Reinstate => {
+                let to = RollbackTo::Newer;
+                Event::Reinstated(self.observed(Operation::Rollback { entry, to }).await)
             }
             Action::Install(offer) => Event::Installed(self.install(offer).await),
         };
@@ -88,6 +104,13 @@ impl Job {
                 observations.pop().ok_or_else(senseless)
             }
             _ => Err(senseless()),
+        }
+    }
+
+    async fn verify(&self) -> Verification {
+        match &self.looks {
+            Some(looks) => looks.run().await,
+            None => unseen(senseless()),
         }
     }
 
@@ -124,7 +147,10 @@ impl Job {
         let mut first = None;
         for door in &self.doors {
             match self.ask(door, &order, &mut news).await {
-                Ok(chain) => return (Ok(Offer { stage, issuer: door.name.clone(), chain }), news),
+                Ok(chain) => {
+                    let issuer = door.name.clone();
+                    return (Ok(Offer { stage, issuer, chain, reachable: None }), news);
+                }
                 Err(trouble) => {
                     first.get_or_insert(trouble);
                 }
@@ -175,8 +201,17 @@ pub(crate) fn failure_of(action: &Action) -> fn(Trouble) -> Option<Event> {
         Action::Restore => |trouble| Some(Event::Restored(Err(trouble))),
         Action::Deliver => |trouble| Some(Event::Delivered(Err(trouble))),
         Action::Activate => |trouble| Some(Event::Activated(Err(trouble))),
+        Action::Verify => |trouble| Some(Event::Verified(Box::new(unseen(trouble)))),
+        Action::Recheck => |trouble| Some(Event::Rechecked(Err(trouble))),
+        Action::Rollback => |trouble| Some(Event::RolledBack(Err(trouble))),
+        Action::Reinstate => |trouble| Some(Event::Reinstated(Err(trouble))),
         Action::WakeAt(_) | Action::Remember => |_| None,
     }
+}
+
+/// A look that showed nothing.
+fn unseen(trouble: Trouble) -> Verification {
+    Verification { served: None, remarks: Vec::new(), result: Err(trouble) }
 }
 
 fn senseless() -> Trouble {

@@ -31,7 +31,7 @@ enum Line {
     /// Chosen once for each installation: the spread of renewal times.
     Seed { seed: u64 },
     /// What is remembered about an entry.
-    Entry { key_path: AbsolutePath, memory: Memory },
+    Entry { key_path: AbsolutePath, memory: Box<Memory> },
     /// An issuer that has answered at least once.
     Answered { issuer: IssuerName },
     /// When a command line ran last.
@@ -66,7 +66,7 @@ impl Journal {
             match serde_json::from_slice(&line) {
                 Ok(Line::Seed { seed: value }) => seed = Some(value),
                 Ok(Line::Entry { key_path, memory }) => {
-                    entries.insert(key_path, memory);
+                    entries.insert(key_path, *memory);
                 }
                 Ok(Line::Answered { issuer }) => {
                     answered.insert(issuer);
@@ -104,7 +104,7 @@ impl Journal {
     /// Remembers, durably after the next [`Self::sync`].
     pub(crate) fn remember(&mut self, key_path: &AbsolutePath, memory: &Memory) -> io::Result<()> {
         self.entries.insert(key_path.clone(), memory.clone());
-        self.append(&Line::Entry { key_path: key_path.clone(), memory: memory.clone() })
+        self.append(&Line::Entry { key_path: key_path.clone(), memory: Box::new(memory.clone()) })
     }
 
     /// Remembers that an issuer exists, durably after the next [`Self::sync`].
@@ -169,11 +169,10 @@ impl Journal {
         let dir = self.path.parent().unwrap_or(Path::new("/"));
         let mut fresh = tempfile::NamedTempFile::new_in(dir)?;
         let mut lines = vec![Line::Seed { seed: self.seed }];
-        lines.extend(
-            self.entries
-                .iter()
-                .map(|(key_path, memory)| Line::Entry { key_path: key_path.clone(), memory: memory.clone() }),
-        );
+        lines.extend(self.entries.iter().map(|(key_path, memory)| Line::Entry {
+            key_path: key_path.clone(),
+            memory: Box::new(memory.clone()),
+        }));
         lines.extend(self.answered.iter().map(|issuer| Line::Answered { issuer: issuer.clone() }));
         lines.extend(self.runs.iter().map(|(command, at)| Line::Ran { command: command.to_vec(), at }));
         let mut bytes = Vec::new();

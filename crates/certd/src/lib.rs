@@ -14,6 +14,7 @@
 //! | `authorities` | the issuers, whether they answer, and probing those that do not |
 //! | `engine` | the one task that owns all entries and turns events into actions |
 //! | `jobs` | carries actions out |
+//! | `verification` | looks at consumers |
 //! | `watch` | hints that the manifest may have changed |
 //! | `report` | the status document |
 //! | `control` | the control API |
@@ -33,6 +34,7 @@ mod report;
 mod run;
 mod service;
 mod validate;
+mod verification;
 mod watch;
 
 pub use run::run;

@@ -2,14 +2,16 @@
 
 use phoenix_core::facts::OwnCopy;
 use phoenix_core::lifecycle::{
-    Availability, Failure, Phase, Reach, Stage, State, Work, is_own, renew_at, standing,
+    Availability, Failure, Phase, Reach, Stage, State, Work, is_own, proves_nothing, renew_at, standing,
 };
 use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, RetryClass};
 use phoenix_core::rules::{self, Pair, TIMELY, USABLE};
 use phoenix_core::schedule::Jitter;
 use phoenix_core::time::Timestamp;
-use phoenix_protocol::control::{CertificateState, CertificateStatus, Deployment, LastError, StageState};
+use phoenix_protocol::control::{
+    CertificateState, CertificateStatus, Deployment, LastError, Served, StageState,
+};
 
 /// What is reported about.
 pub(crate) struct Subject<'a> {
@@ -51,9 +53,20 @@ pub(crate) fn certificate(subject: &Subject<'_>, now: Timestamp) -> CertificateS
         not_after: leaf.map(|leaf| leaf.not_after),
         renew_at: seen.and_then(|seen| renew_at(entry, subject.jitter, seen)),
         deployment: deployment(subject),
-        served: None,
+        served: state.memory.served.as_ref().map(|served| Served {
+            fingerprint_sha256: served.fingerprint.clone(),
+            serial: served.serial.clone(),
+            not_after: served.not_after,
+            at: served.at,
+        }),
         reason: finding.map(|reason| reason.code().to_owned()),
-        warnings: subject.warnings.iter().chain(&state.memory.warnings).cloned().collect(),
+        warnings: subject
+            .warnings
+            .iter()
+            .chain(&state.memory.warnings)
+            .chain(&state.memory.remarks)
+            .cloned()
+            .collect(),
         attempts: trouble.as_ref().map_or(0, |(_, failure)| failure.attempts),
         next_attempt_at: trouble.as_ref().map(|(_, failure)| failure.next_attempt_at),
         last_error: trouble.map(|(stage, failure)| LastError {
@@ -132,8 +145,11 @@ fn condition(
     if let Phase::Working { work, .. } = state.phase {
         match work {
             Work::Issue | Work::Install | Work::Adopt | Work::Restore => return (C::Issuing, finding),
-            Work::Deliver | Work::Activate => return (C::Deploying, finding),
-            Work::Observe => {}
+            Work::Deliver | Work::Activate | Work::Rollback | Work::Reinstate => {
+                return (C::Deploying, finding);
+            }
+            // A sweep looks at what is in order.
+            Work::Observe | Work::Verify | Work::Recheck => {}
         }
     }
     if standing.written && !standing.reached(Reach::Verified) {
@@ -154,13 +170,17 @@ fn deployment(subject: &Subject<'_>) -> Deployment {
             written: StageState::Unknown,
             delivered: StageState::Unknown,
             activated: StageState::Unknown,
-            verified: StageState::None,
+            verified: if entry.verify.is_empty() { StageState::None } else { StageState::Unknown },
         };
     };
     // What waits for a guest or an issuer has not failed.
     let has_failed = |failure: &Failure| failure.trouble.reason.class() != RetryClass::Waiting;
+    let nothing_proven = proves_nothing(&state.memory);
     let failed = |stages: &[Stage]| {
-        stages.iter().any(|stage| state.memory.failures.get(stage).is_some_and(has_failed))
+        stages.iter().any(|stage| {
+            state.memory.failures.get(stage).is_some_and(has_failed)
+                && !(*stage == Stage::Verify && nothing_proven)
+        })
     };
     let stage = |done: bool, stages: &[Stage]| match done {
         true => StageState::Done,

@@ -165,6 +165,22 @@ pub struct Ledger {
     /// by a rollback. The newer pair is kept and can be put in place again until another one is installed.
     #[serde(default)]
     pub rolled_back: Option<String>,
+    /// Serial numbers of certificates of this entry that we revoked, newest last.
+    #[serde(default)]
+    pub revoked: Vec<String>,
+}
+
+/// What a consumer was seen to use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// SHA-256 of the leaf, lower-case hexadecimal.
+    pub fingerprint: String,
+    /// Its serial number, lower-case hexadecimal without separators.
+    pub serial: String,
+    /// End of its validity.
+    pub not_after: Timestamp,
+    /// When it was seen.
+    pub at: Timestamp,
 }
 
 /// Something that was done for a certificate.

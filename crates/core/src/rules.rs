@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::facts::{Baseline, FileFact, LeafFacts, LivePair, Observation};
+use crate::facts::{Baseline, FileFact, LeafFacts, Ledger, LivePair, Observation};
 use crate::manifest::{Entry, San, Usage};
 use crate::reason::Reason;
 use crate::time::Timestamp;
@@ -25,6 +25,8 @@ pub struct Pair<'a> {
     pub matches: bool,
     /// Leads to a root of the entry's issuers; none while no root is known.
     pub trusted: Option<bool>,
+    /// We revoked it.
+    pub revoked: bool,
     /// Taken over from before our time: small differences wait for the normal renewal.
     pub adopted: bool,
     /// When it is renewed.
@@ -47,6 +49,7 @@ impl<'a> Pair<'a> {
             unreadable,
             matches: live.matches(),
             trusted: live.trusted,
+            revoked: false,
             adopted: true,
             renew_at,
             now,
@@ -67,10 +70,20 @@ impl<'a> Pair<'a> {
             unreadable: None,
             matches: true,
             trusted: own.trusted,
+            revoked: seen.ledger.revoked.contains(&own.leaf.serial),
             adopted: own.adopted,
             renew_at,
             now,
         })
+    }
+}
+
+impl Pair<'_> {
+    /// The same pair in the light of what we revoked.
+    #[must_use]
+    pub fn given(mut self, ledger: &Ledger) -> Self {
+        self.revoked = self.leaf.is_some_and(|leaf| ledger.revoked.contains(&leaf.serial));
+        self
     }
 }
 
@@ -118,6 +131,7 @@ pub const USABLE: &[Rule] = &[
         fact: issuer_fact,
         test: untrusted,
     },
+    Rule { reason: Reason::Revoked, about: "we have not revoked it", fact: revoked_fact, test: revoked },
 ];
 
 /// What makes a usable pair differ from the manifest.
@@ -181,6 +195,11 @@ fn issuer_fact(pair: &Pair<'_>) -> String {
         None => "no root is pinned to judge it by",
     };
     of_leaf(pair, |leaf| format!("issued by {}; {chain}", leaf.issuer))
+}
+
+fn revoked_fact(pair: &Pair<'_>) -> String {
+    let known = if pair.revoked { "we revoked it" } else { "we know of no revocation" };
+    of_leaf(pair, |leaf| format!("serial {}; {known}", leaf.serial))
 }
 
 fn names_fact(pair: &Pair<'_>) -> String {
@@ -250,6 +269,11 @@ fn untrusted(pair: &Pair<'_>) -> Option<String> {
     (pair.trusted == Some(false)).then(|| {
         format!("the chain of the certificate (issued by {}) does not lead to a pinned root", leaf.issuer)
     })
+}
+
+fn revoked(pair: &Pair<'_>) -> Option<String> {
+    let leaf = pair.leaf.filter(|_| pair.revoked)?;
+    Some(format!("the certificate with serial {} was revoked", leaf.serial))
 }
 
 fn names_differ(pair: &Pair<'_>) -> Option<String> {

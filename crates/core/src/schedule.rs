@@ -38,7 +38,7 @@ impl Jitter {
 }
 
 /// FNV-1a over the parts, finished by a mixer so that short texts spread over all bits. Not for secrets.
-fn spread(seed: u64, parts: &[&str]) -> u64 {
+pub(crate) fn spread(seed: u64, parts: &[&str]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325 ^ seed;
     for byte in parts.iter().flat_map(|part| part.bytes().chain([0])) {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);

@@ -49,7 +49,7 @@ pub async fn served_chain(
     }
 }
 
-fn asked_name(name: &str) -> Result<ServerName<'static>, ProbeError> {
+pub(crate) fn asked_name(name: &str) -> Result<ServerName<'static>, ProbeError> {
     ServerName::try_from(name)
         .map(|name| name.to_owned())
         .map_err(|_| ProbeError::BadServerName { name: name.to_owned() })
@@ -69,7 +69,7 @@ fn client(recorder: Arc<Recorder>) -> Result<ClientConfig, ProbeError> {
 
 /// Tries every address of the host in turn. Each gets its share of the time that is left, so that one that
 /// swallows packets does not use up the others' time.
-async fn connect(address: &Address, until: Instant) -> Result<TcpStream, ProbeError> {
+pub(crate) async fn connect(address: &Address, until: Instant) -> Result<TcpStream, ProbeError> {
     let resolve = |source| ProbeError::Resolve { host: address.host().to_owned(), source };
     let found: Vec<SocketAddr> =
         lookup_host((address.host(), address.port())).await.map_err(resolve)?.collect();

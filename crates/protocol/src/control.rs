@@ -218,6 +218,10 @@ pub enum StageState {
 pub struct Served {
     /// SHA-256 of the leaf, hexadecimal.
     pub fingerprint_sha256: String,
+    /// Serial number, hexadecimal.
+    pub serial: String,
+    /// End of its validity.
+    pub not_after: Timestamp,
     /// When it was seen.
     pub at: Timestamp,
 }

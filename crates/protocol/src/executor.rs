@@ -156,6 +156,11 @@ pub enum Operation {
         /// Its place in the entry's `verify`.
         check: usize,
     },
+    /// The chain of the executor's own copy, which a handshake shows. Answer: [`Answer::Chain`].
+    Chain {
+        /// Which entry.
+        entry: EntryRef,
+    },
     /// Sign a TLS 1.3 client's CertificateVerify (RFC 8446 section 4.4.3) with the entry's key. Answer:
     /// [`Answer::Signed`].
     Sign {
@@ -349,6 +354,11 @@ pub enum Answer {
         passed: bool,
         /// What it showed, for people.
         message: String,
+    },
+    /// To [`Operation::Chain`].
+    Chain {
+        /// PEM: leaf, then intermediates.
+        chain: String,
     },
     /// To [`Operation::Sign`].
     Signed {

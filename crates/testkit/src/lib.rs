@@ -27,6 +27,7 @@
 //! Failures here are `anyhow` errors or panics with a sentence: this crate's reader is the one who reads a
 //! failed test.
 
+pub mod consumer;
 pub mod control;
 pub mod daemon;
 pub mod dice;

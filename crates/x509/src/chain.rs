@@ -31,6 +31,11 @@ impl Chain {
         Self::from_der(pem::certificates(pem.as_ref(), bounds)?)
     }
 
+    /// The leaf is its own issuer.
+    pub fn is_self_issued(&self) -> bool {
+        self.leaf.self_issued
+    }
+
     /// Takes DER certificates, leaf first, as a TLS peer sends them.
     pub fn from_der(certificates: Vec<CertificateDer<'static>>) -> Result<Self, X509Error> {
         if certificates.len() > Self::MAX_CERTIFICATES {

@@ -12,5 +12,9 @@ pub(crate) fn words(work: Work) -> &'static str {
         Work::Restore => "our own copy is put back",
         Work::Deliver => "the pair is delivered into the guest",
         Work::Activate => "the command is run",
+        Work::Verify => "the consumer is looked at",
+        Work::Recheck => "it is looked whether the guest still has the files",
+        Work::Rollback => "the previous pair is put back",
+        Work::Reinstate => "the pair that was taken back is put in place again",
     }
 }

@@ -89,6 +89,7 @@ fn certificate(entry: &Entry, files: &Files, anchors: &Anchors, now: Timestamp) 
         unreadable: files.unreadable.as_deref(),
         matches: files.matches(),
         trusted: trust.and_then(Trust::verdict),
+        revoked: false,
         adopted: true,
         renew_at,
         now,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use phoenix_core::lifecycle::{Stage, State};
+use phoenix_core::lifecycle::{Action, Stage, State};
 use phoenix_core::manifest::Entry;
 use phoenix_core::name::AbsolutePath;
 use phoenix_core::schedule::Jitter;
@@ -13,6 +13,9 @@ use tokio::sync::Semaphore;
 /// Entries that are looked at at the same time: enough to keep the executor busy, few enough that an urgent
 /// request does not queue behind ten thousand looks.
 const LOOKS: usize = 16;
+
+/// Verifications at the same time: each may take a thread for as long as its deadline.
+const PROBES: usize = 16;
 
 /// An entry in force.
 pub(crate) struct Tracked {
@@ -58,6 +61,7 @@ pub(crate) struct Entries {
     unseen: usize,
     incarnations: u64,
     gate: Arc<Semaphore>,
+    probes: Arc<Semaphore>,
 }
 
 impl Default for Entries {
@@ -69,6 +73,7 @@ impl Default for Entries {
             unseen: 0,
             incarnations: 0,
             gate: Arc::new(Semaphore::new(LOOKS)),
+            probes: Arc::new(Semaphore::new(PROBES)),
         }
     }
 }
@@ -164,8 +169,12 @@ impl Entries {
         due
     }
 
-    /// What limits looks at the same time.
-    pub(crate) fn gate(&self) -> Arc<Semaphore> {
-        self.gate.clone()
+    /// What limits `action` to so many at the same time, if anything does.
+    pub(crate) fn gate(&self, action: &Action) -> Option<Arc<Semaphore>> {
+        match action {
+            Action::Observe => Some(self.gate.clone()),
+            Action::Verify => Some(self.probes.clone()),
+            _ => None,
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use phoenix_core::lifecycle::{Event, State};
-use phoenix_core::manifest::{Entry, InvalidEntry};
+use phoenix_core::manifest::InvalidEntry;
 use phoenix_core::name::AbsolutePath;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::schedule::Jitter;
@@ -64,13 +64,6 @@ async fn page(executor: &Executor, refresh: bool, offset: usize) -> Result<Snaps
     }
 }
 
-/// What the manifest asks for and this version does not do yet.
-fn not_carried_out(entry: &Entry) -> Option<String> {
-    let wishes = [("verify", !entry.verify.is_empty()), ("rollback", entry.rollback)];
-    let wished: Vec<&str> = wishes.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect();
-    (!wished.is_empty()).then(|| format!("this version does not carry out: {}", wished.join(", ")))
-}
-
 impl Engine {
     /// Takes in what was fetched.
     pub(super) fn fetched(&mut self, fetched: Result<Fetched, Trouble>) {
@@ -122,11 +115,10 @@ impl Engine {
         let mut order = Vec::with_capacity(entries.len());
         let mut events = Vec::new();
         let zone = host_zone();
-        for SnapshotEntry { digest, mut entry, mut warnings } in entries {
+        for SnapshotEntry { digest, mut entry, warnings } in entries {
             if let Some(window) = &mut entry.window {
                 window.timezone.get_or_insert(zone);
             }
-            warnings.extend(not_carried_out(&entry));
             let key = entry.key_path.clone();
             let jitter = Jitter::of(self.journal.seed(), &entry);
             order.push(key.clone());

@@ -6,6 +6,7 @@
 mod entries;
 mod explain;
 mod issuers;
+mod looks;
 mod manifest;
 mod orders;
 mod status;
@@ -228,7 +229,7 @@ impl Engine {
         match message {
             Message::ExecutorUp => {
                 self.fetch(true);
-                self.look_at_all();
+                self.tell_all(&Event::Look);
             }
             Message::Hint => self.fetch(true),
             Message::Manifest(fetched) => self.fetched(fetched),
@@ -291,7 +292,7 @@ impl Engine {
         }
         if self.next_sweep.is_some_and(|sweep| sweep <= at) {
             self.next_sweep = self.sweep.next_after(at, 0);
-            self.look_at_all();
+            self.tell_all(&Event::Sweep);
         }
         for key in self.entries.due(at) {
             self.send(&key, Event::Look);
@@ -305,9 +306,9 @@ impl Engine {
         }
     }
 
-    fn look_at_all(&mut self) {
+    fn tell_all(&mut self, event: &Event) {
         for key in self.entries.keys() {
-            self.send(&key, Event::Look);
+            self.send(&key, event.clone());
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use phoenix_core::lifecycle::{Action, Availability, Event, Reach, Request};
+use phoenix_core::lifecycle::{Action, Availability, Event, Reach, Request, Stage, proves_nothing};
 use phoenix_core::manifest::InvalidEntry;
 use phoenix_core::name::{AbsolutePath, CertName};
 use phoenix_core::reason::{Reason, RetryClass};
@@ -49,6 +49,10 @@ pub(super) fn words(action: &Action) -> &'static str {
         Action::Restore => "putting our own copy back",
         Action::Deliver => "delivering into the guest",
         Action::Activate => "running the command",
+        Action::Verify => "looking at the consumer",
+        Action::Recheck => "looking into the guest",
+        Action::Rollback => "putting the previous pair back",
+        Action::Reinstate => "trying the new pair again",
         Action::WakeAt(_) | Action::Remember => "waiting",
     }
 }
@@ -73,7 +77,11 @@ fn result(tracked: &Tracked, wanted: Reach, availability: &Availability) -> Opti
         reason: reason.map(|reason| reason.code().to_owned()),
     };
     if tracked.state.reached >= Some(wanted) {
-        let outcome = if wanted == Reach::Written { Outcome::Written } else { Outcome::Unverified };
+        let outcome = match wanted {
+            Reach::Written => Outcome::Written,
+            Reach::Verified if !tracked.entry.verify.is_empty() => Outcome::Verified,
+            _ => Outcome::Unverified,
+        };
         return Some(done(outcome, None, None));
     }
     if tracked.entry.paused {
@@ -82,6 +90,8 @@ fn result(tracked: &Tracked, wanted: Reach, availability: &Availability) -> Opti
     }
     let (stage, failure) = weightiest(&tracked.state, availability)?;
     let outcome = match failure.trouble.reason.class() {
+        // Only a consumer that could be reached before proves anything by being out of reach.
+        _ if stage == Stage::Verify && proves_nothing(&tracked.state.memory) => Outcome::Unverified,
         RetryClass::Waiting => Outcome::Waiting,
         _ => Outcome::Failed,
     };
@@ -192,15 +202,26 @@ impl Waiter {
 impl Engine {
     /// `POST /v1/renew`
     pub(super) fn renew(&mut self, request: &RenewRequest, reply: OrderReply) {
-        let wish = Request { reissue: true, redeploy: false, urgent: true, reach: reach(request.until) };
+        let wish = Request {
+            reissue: true,
+            redeploy: false,
+            reverify: false,
+            urgent: true,
+            reach: reach(request.until),
+        };
         let all = request.all && request.names.is_empty();
         self.order(&request.names, all, &wish, request.timeout, request.no_wait, reply);
     }
 
     /// `POST /v1/sync`
     pub(super) fn sync(&mut self, request: &SyncRequest, reply: OrderReply) {
-        let wish =
-            Request { reissue: false, redeploy: request.force, urgent: false, reach: reach(request.until) };
+        let wish = Request {
+            reissue: false,
+            redeploy: request.force,
+            reverify: false,
+            urgent: false,
+            reach: reach(request.until),
+        };
         self.order(&request.names, request.names.is_empty(), &wish, request.timeout, false, reply);
     }
 

@@ -6,7 +6,7 @@ use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::waves::has_run;
 use phoenix_protocol::executor::EntryRef;
 use tokio::sync::mpsc;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use super::entries::Tracked;
 use super::{Engine, Message, orders};
@@ -38,14 +38,17 @@ impl Engine {
         if !matches!(action, Action::Observe) {
             self.announce_work(key, tracked, &action);
         }
-        let job = self.job(tracked);
+        let looks = (action == Action::Verify).then(|| self.looks(tracked)).flatten();
+        let job = Job { looks, ..self.job(tracked) };
         let report = self.report(key, tracked);
-        let gate = self.entries.gate();
+        let gate = self.entries.gate(&action);
         let command = (action == Action::Activate).then(|| argv(tracked)).flatten();
         tokio::spawn(async move {
-            let observing = matches!(action, Action::Observe);
-            // The semaphore is never closed.
-            let _permit = if observing { gate.acquire().await.ok() } else { None };
+            // The semaphores are never closed.
+            let _permit = match &gate {
+                Some(gate) => gate.acquire().await.ok(),
+                None => None,
+            };
             let failed = jobs::failure_of(&action);
             // A job that panics is a defect, but its entry must not wait for it for ever.
             let (event, news) = match tokio::spawn(job.run(action)).await {
@@ -97,7 +100,11 @@ impl Engine {
     fn announce_work(&self, key: &AbsolutePath, tracked: &Tracked, action: &Action) {
         let (name, state) = (&tracked.entry.name, &tracked.state);
         let why = state.finding.as_ref().map_or("", |finding| finding.message.as_str());
-        info!(%name, "{name}: {}: {why}", orders::words(action));
+        match action {
+            // Sweeps look at everything, time and again.
+            Action::Verify | Action::Recheck => debug!(%name, "{name}: {}: {why}", orders::words(action)),
+            _ => info!(%name, "{name}: {}: {why}", orders::words(action)),
+        }
         self.orders.progress(key, name, orders::words(action));
     }
 
@@ -107,6 +114,7 @@ impl Engine {
             reference: reference(tracked),
             doors: self.authorities.doors(&tracked.entry),
             entry: tracked.entry.clone(),
+            looks: None,
         }
     }
 
@@ -116,7 +124,7 @@ impl Engine {
     }
 }
 
-fn reference(tracked: &Tracked) -> EntryRef {
+pub(super) fn reference(tracked: &Tracked) -> EntryRef {
     EntryRef { name: tracked.entry.name.clone(), digest: tracked.digest.clone() }
 }
 

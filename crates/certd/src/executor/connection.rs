@@ -143,6 +143,7 @@ fn entries_of(operation: &Operation) -> Vec<CertName> {
         | Operation::Deliver { entry }
         | Operation::Recheck { entry }
         | Operation::Rollback { entry, .. }
+        | Operation::Chain { entry }
         | Operation::InstallRoots { entry }
         | Operation::Challenge { entry, .. }
         | Operation::RunCheck { entry, .. }

@@ -3,7 +3,9 @@
 
 use crate::explanation::Step;
 use crate::facts::{Deed, FileFact, LeafFacts, LivePair, Observation, OwnCopy};
-use crate::lifecycle::{Availability, Context, Decision, Memory, Work, decide, delivered_by_command};
+use crate::lifecycle::{
+    Availability, Context, Decision, Memory, Work, decide, delivered_by_command, verify_digest,
+};
 use crate::manifest::{Entry, Usage};
 use crate::reason::Reason;
 use crate::rules;
@@ -119,6 +121,13 @@ impl Ahead<'_> {
                     self.deliver();
                 }
             }
+            Work::Verify => {
+                self.memory.reverify = false;
+                self.memory.verified = self.deed(verify_digest(entry));
+            }
+            Work::Recheck => self.memory.rechecked = Some(self.at),
+            // Which pair that will be is not among the facts; what follows is the same for both.
+            Work::Rollback | Work::Reinstate => self.memory.rollback = None,
         }
     }
 

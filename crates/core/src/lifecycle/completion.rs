@@ -1,6 +1,6 @@
 //! What the end of a piece of work means for what is remembered.
 
-use super::{Context, Event, Memory, Offer, Stage, State, Work, delivered_by_command};
+use super::{Context, Event, Memory, Offer, Stage, State, Work, delivered_by_command, rollback, verify};
 use crate::facts::Observation;
 use crate::reason::{Reason, RetryClass, Trouble};
 use crate::time::Timestamp;
@@ -18,6 +18,7 @@ pub(super) fn absorb_overruled(
     memory.failures = ordered.failures;
     memory.redeliver |= ordered.redeliver;
     memory.reactivate |= ordered.reactivate;
+    memory.reverify |= ordered.reverify;
     offer
 }
 
@@ -30,6 +31,7 @@ pub(super) fn absorb(
 ) -> Option<Offer> {
     match event {
         Event::Look
+        | Event::Sweep
         | Event::Rewritten
         | Event::IssuerBack
         | Event::Invited
@@ -37,6 +39,7 @@ pub(super) fn absorb(
         | Event::Ordered(_) => {}
         Event::Issued(Ok(offer)) => {
             state.memory.overcome(Stage::Issue);
+            state.memory.reachable = offer.reachable.or(state.memory.reachable);
             return Some(offer);
         }
         Event::Issued(Err((stage, trouble))) => failed(state, stage, trouble, now),
@@ -64,9 +67,36 @@ pub(super) fn absorb(
             failed(state, Stage::Write, trouble, now);
         }
         Event::Delivered(Err(trouble)) => failed(state, Stage::Deliver, trouble, now),
-        Event::Activated(Err(trouble)) => failed(state, Stage::Activate, trouble, now),
+        Event::Activated(Err(trouble)) | Event::Rechecked(Err(trouble)) => {
+            failed(state, Stage::Activate, trouble, now);
+        }
+        Event::Verified(seen) => verify::absorb(state, context, *seen, now),
+        Event::Rechecked(Ok(seen)) => rechecked(state, context, seen, now),
+        Event::RolledBack(Ok(seen)) => exchanged(state, Work::Rollback, seen, now),
+        Event::Reinstated(Ok(seen)) => exchanged(state, Work::Reinstate, seen, now),
+        Event::RolledBack(Err(trouble)) | Event::Reinstated(Err(trouble)) => {
+            if !rollback::refused(&mut state.memory, &trouble) {
+                failed(state, Stage::Write, trouble, now);
+            }
+        }
     }
     None
+}
+
+/// What the guest no longer has is delivered again, and its command is run again.
+fn rechecked(state: &mut State, context: &Context<'_>, seen: Observation, now: Timestamp) {
+    state.memory.rechecked = Some(now);
+    if seen.ledger.delivered.is_none() {
+        state.memory.reactivate |= context.entry.command.is_some();
+    }
+    succeeded(state, Work::Recheck, seen, now);
+}
+
+/// The other of the two pairs is in place: a new beginning for everything after writing.
+fn exchanged(state: &mut State, work: Work, seen: Observation, now: Timestamp) {
+    state.memory.failures.clear();
+    state.memory.verified = None;
+    succeeded(state, work, seen, now);
 }
 
 fn succeeded(state: &mut State, work: Work, seen: Observation, now: Timestamp) {
@@ -117,7 +147,10 @@ fn deadline(state: &State, stage: Stage, now: Timestamp) -> Option<Timestamp> {
             // Where nothing was ever in use, the consumer waits: at least every five minutes.
             let first = now.plus(crate::backoff::LONGEST_EXPIRED * 10);
             let own = state.seen.as_ref().and_then(|seen| seen.own.as_ref());
-            state.memory.in_use_until.or(own.map(|own| own.leaf.not_after.min(first)))
+            let in_use = state.memory.in_use_until.or(own.map(|own| own.leaf.not_after.min(first)));
+            // What is really served may be older than what was meant to be.
+            let served = state.memory.served.as_ref().map(|served| served.not_after);
+            served.map_or(in_use, |served| in_use.map(|until| until.min(served)))
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::Observation;
 use crate::lifecycle::chains::{Case, NEXT, Need};
 use crate::lifecycle::memory::{Memory, Stage};
-use crate::lifecycle::rule;
+use crate::lifecycle::{rollback, rule};
 use crate::manifest::Entry;
 use crate::reason::Trouble;
 use crate::rules::Finding;
@@ -60,6 +60,14 @@ pub enum Work {
     Deliver,
     /// Run the command.
     Activate,
+    /// See what the consumer uses.
+    Verify,
+    /// See whether the guest still has what was delivered.
+    Recheck,
+    /// Put the previous pair on the live paths.
+    Rollback,
+    /// Put the pair that was taken back on the live paths again.
+    Reinstate,
 }
 
 impl Work {
@@ -68,9 +76,11 @@ impl Work {
         match self {
             Self::Observe => Stage::Observe,
             Self::Issue => Stage::Issue,
-            Self::Install | Self::Adopt | Self::Restore => Stage::Write,
+            Self::Install | Self::Adopt | Self::Restore | Self::Rollback | Self::Reinstate => Stage::Write,
             Self::Deliver => Stage::Deliver,
-            Self::Activate => Stage::Activate,
+            // It is the command that cannot run while it is not known what lies in the guest.
+            Self::Recheck | Self::Activate => Stage::Activate,
+            Self::Verify => Stage::Verify,
         }
     }
 }
@@ -120,7 +130,7 @@ pub(super) fn obsolete(
         (Stage::Write, !unseen && matches!(need, Need::Nothing | Need::Judge)),
         (Stage::Deliver, standing.delivered != Some(false)),
         (Stage::Activate, standing.activated != Some(false)),
-        (Stage::Verify, standing.verified != Some(false)),
+        (Stage::Verify, standing.verified != Some(false) && !rollback::is_rolled_back(&seen.ledger)),
     ]
     .into_iter()
     .filter_map(|(stage, over)| over.then_some(stage))

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::rollback::Rollback;
+use crate::facts::{Deed, Served};
 use crate::reason::{Reason, RetryClass, Trouble};
 use crate::time::Timestamp;
 
@@ -107,6 +109,28 @@ pub struct Memory {
     /// Legal but unexpected properties of the present certificate.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// The certificate that was seen at its consumer last, and by which verification.
+    #[serde(default)]
+    pub verified: Option<Deed>,
+    /// The operator wants it verified again.
+    #[serde(default)]
+    pub reverify: bool,
+    /// What the consumer was seen to use last.
+    #[serde(default)]
+    pub served: Option<Served>,
+    /// What is odd about that, for people.
+    #[serde(default)]
+    pub remarks: Vec<String>,
+    /// Whether the consumer could be reached before the present certificate was put in place; none when that is
+    /// not known.
+    #[serde(default)]
+    pub reachable: Option<bool>,
+    /// When the guest was last seen to have what was delivered.
+    #[serde(default)]
+    pub rechecked: Option<Timestamp>,
+    /// A certificate that its consumer did not take.
+    #[serde(default)]
+    pub rollback: Option<Rollback>,
 }
 
 /// A certificate that goes only so far.
@@ -147,6 +171,9 @@ impl Memory {
         for at in &mut self.issued {
             *at = (*at).min(now);
         }
+        if let Some(rollback) = &mut self.rollback {
+            rollback.rewind(now);
+        }
     }
 
     /// Nothing but the time of a next attempt differs: not worth a write to the disk each time.
@@ -155,6 +182,13 @@ impl Memory {
             let mut memory = memory.clone();
             for failure in memory.failures.values_mut() {
                 failure.next_attempt_at = Timestamp::default();
+            }
+            for seen in [memory.served.as_mut().map(|served| &mut served.at), memory.rechecked.as_mut()]
+                .into_iter()
+                .chain([memory.verified.as_mut().map(|deed| &mut deed.at)])
+                .flatten()
+            {
+                *seen = Timestamp::default();
             }
             memory
         };
@@ -180,9 +214,10 @@ impl Memory {
 
     /// Forgets what operators asked for. True when they had asked for something.
     pub fn drop_orders(&mut self) -> bool {
-        let asked = self.order.is_some() || self.reissue || self.redeliver || self.reactivate;
+        let asked =
+            self.order.is_some() || self.reissue || self.redeliver || self.reactivate || self.reverify;
         self.order = None;
-        (self.reissue, self.redeliver, self.reactivate) = (false, false, false);
+        (self.reissue, self.redeliver, self.reactivate, self.reverify) = (false, false, false, false);
         asked
     }
 

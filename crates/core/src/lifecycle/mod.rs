@@ -9,17 +9,23 @@ pub mod chains;
 mod completion;
 mod decide;
 mod memory;
+mod rollback;
 mod rule;
 mod standing;
+mod survey;
+mod verify;
 
 pub use chains::{FOREIGN_WRITES, ISSUANCES_PER_LIFETIME};
 pub use decide::{Availability, Context, Decision, Work, decide, renew_at};
 use decide::{is_as_wanted, obsolete};
 pub use memory::{Failure, Hold, Memory, Order, Reach, Stage};
+pub use rollback::{Rollback, Step as RollbackStep, is_rolled_back};
 pub use rule::Rule;
 pub use standing::{Standing, delivered_by_command, is_own, standing};
+pub use verify::{Verification, proves_nothing, verify_digest};
 
 use completion::{absorb, absorb_overruled, failed};
+use survey::Survey;
 
 use crate::facts::Observation;
 use crate::name::IssuerName;
@@ -42,6 +48,8 @@ pub struct State {
     pub overruled: bool,
     /// How far it has come, as seen since the last order.
     pub reached: Option<Reach>,
+    /// What of a sweep is still to be done.
+    pub survey: Survey,
     /// What is remembered.
     pub memory: Memory,
 }
@@ -70,13 +78,17 @@ pub struct Offer {
     pub issuer: IssuerName,
     /// PEM: leaf, then intermediates.
     pub chain: String,
+    /// Whether the consumer could be reached meanwhile; none where no verification tells.
+    pub reachable: Option<bool>,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Time to look: start, timer, sweep, changed manifest, issuer that is back.
+    /// Time to look: start, timer, changed manifest, issuer that is back.
     Look,
+    /// Time to look at everything, consumers included.
+    Sweep,
     /// The manifest's wishes for this entry changed.
     Rewritten,
     /// An issuer that could not be asked can be asked again.
@@ -101,6 +113,14 @@ pub enum Event {
     Delivered(Result<Observation, Trouble>),
     /// [`Action::Activate`] ended.
     Activated(Result<Observation, Trouble>),
+    /// [`Action::Verify`] ended.
+    Verified(Box<Verification>),
+    /// [`Action::Recheck`] ended.
+    Rechecked(Result<Observation, Trouble>),
+    /// [`Action::Rollback`] ended.
+    RolledBack(Result<Observation, Trouble>),
+    /// [`Action::Reinstate`] ended.
+    Reinstated(Result<Observation, Trouble>),
 }
 
 /// What an operator asks for.
@@ -110,6 +130,8 @@ pub struct Request {
     pub reissue: bool,
     /// Deliver and run everything again (`sync --force`).
     pub redeploy: bool,
+    /// Verify it again, and nothing else (`verify`).
+    pub reverify: bool,
     /// Windows and spacing do not hold it back (`renew`).
     pub urgent: bool,
     /// How far to go.
@@ -133,6 +155,14 @@ pub enum Action {
     Deliver,
     /// Run the command; answer with [`Event::Activated`].
     Activate,
+    /// See what the consumer uses; answer with [`Event::Verified`].
+    Verify,
+    /// See whether the guest still has what was delivered; answer with [`Event::Rechecked`].
+    Recheck,
+    /// Put the previous pair on the live paths; answer with [`Event::RolledBack`].
+    Rollback,
+    /// Put the pair that was taken back on the live paths again; answer with [`Event::Reinstated`].
+    Reinstate,
     /// Send [`Event::Look`] at that time; replaces an earlier wish. None: no timer.
     WakeAt(Option<Timestamp>),
     /// Keep [`State::memory`] durably before anything that follows.
@@ -146,6 +176,10 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
     let mut actions = Vec::new();
     match event {
         Event::Look => look(&mut state, &mut actions),
+        Event::Sweep => {
+            state.survey = Survey::WHOLE;
+            look(&mut state, &mut actions);
+        }
         Event::Rewritten => {
             state.memory.failures.clear();
             look(&mut state, &mut actions);
@@ -212,18 +246,23 @@ impl Event {
     pub fn is_overtaken(&self) -> bool {
         let trouble = match self {
             Self::Look
+            | Self::Sweep
             | Self::Rewritten
             | Self::IssuerBack
             | Self::Invited
             | Self::Withdrawn
             | Self::Ordered(_) => None,
+            Self::Verified(seen) => seen.result.as_ref().err(),
             Self::Issued(result) => result.as_ref().err().map(|(_, trouble)| trouble),
             Self::Installed(result) => result.as_ref().err(),
             Self::Observed(result)
             | Self::Adopted(result)
             | Self::Restored(result)
             | Self::Delivered(result)
-            | Self::Activated(result) => result.as_ref().err(),
+            | Self::Activated(result)
+            | Self::Rechecked(result)
+            | Self::RolledBack(result)
+            | Self::Reinstated(result) => result.as_ref().err(),
         };
         trouble.is_some_and(|trouble| matches!(trouble.reason, Reason::Stale | Reason::UnknownEntry))
     }
@@ -249,8 +288,14 @@ fn accept(memory: &mut Memory, request: &Request, now: Timestamp) {
     memory.reissue |= request.reissue;
     memory.redeliver |= request.redeploy;
     memory.reactivate |= request.redeploy;
+    memory.reverify |= request.redeploy || request.reverify;
+    if request.reverify {
+        memory.overcome(Stage::Verify);
+        return;
+    }
     memory.hold = None;
     memory.failures.clear();
+    rollback::hurry(memory, now);
 }
 
 /// Decides on the newest facts and sets the next work going. `done` is the work that has just ended.
@@ -268,6 +313,7 @@ fn proceed(
     let Some(seen) = &state.seen else {
         return rest(state, Some(now.plus(crate::backoff::SHORTEST)), actions);
     };
+    rollback::reconcile(&mut state.memory, seen, now);
     drop_empty_wishes(context, seen, &mut state.memory);
     for stage in obsolete(context, seen, &state.memory, now) {
         state.memory.overcome(stage);
@@ -277,19 +323,19 @@ fn proceed(
     match decide(context, seen, &state.memory, now) {
         Decision::Rest(until) => {
             let until = until.map(|at| at.max(now.plus(crate::backoff::SHORTEST)));
-            rest(state, until, actions);
+            survey_or_rest(state, context, until, actions);
         }
         Decision::Stuck(stage, trouble, next) => {
             let next = next.max(now.plus(crate::backoff::SHORTEST));
             stuck(&mut state.memory, stage, trouble, next, now);
             // What holds one stage up does not put off the renewal.
             let renewal = renew_at(context.entry, context.jitter, seen).filter(|at| *at > now);
-            rest(state, Some(renewal.map_or(next, |at| at.min(next))), actions);
+            survey_or_rest(state, context, Some(renewal.map_or(next, |at| at.min(next))), actions);
         }
         Decision::AwaitIssuer(trouble, next) => {
             stuck(&mut state.memory, Stage::Issue, trouble, next, now);
             state.awaits_issuer = true;
-            rest(state, None, actions);
+            survey_or_rest(state, context, None, actions);
         }
         Decision::Act(work, finding) if done == Some(work) => {
             // It ended well and changed nothing: doing it again at once would never end.
@@ -298,18 +344,38 @@ fn proceed(
             let next = state.memory.failures.get(&work.stage()).map(|failure| failure.next_attempt_at);
             rest(state, next, actions);
         }
-        Decision::Act(work, finding) => {
-            state.finding = Some(finding);
-            state.phase = Phase::Working { work, again: false };
-            actions.push(match work {
-                Work::Observe | Work::Install => Action::Observe,
-                Work::Issue => Action::Issue,
-                Work::Adopt => Action::Adopt,
-                Work::Restore => Action::Restore,
-                Work::Deliver => Action::Deliver,
-                Work::Activate => Action::Activate,
-            });
-        }
+        Decision::Act(work, finding) => begin(state, work, finding, actions),
+    }
+}
+
+fn begin(state: &mut State, work: Work, finding: Finding, actions: &mut Vec<Action>) {
+    state.finding = Some(finding);
+    state.phase = Phase::Working { work, again: false };
+    actions.push(match work {
+        Work::Observe | Work::Install => Action::Observe,
+        Work::Issue => Action::Issue,
+        Work::Adopt => Action::Adopt,
+        Work::Restore => Action::Restore,
+        Work::Deliver => Action::Deliver,
+        Work::Activate => Action::Activate,
+        Work::Verify => Action::Verify,
+        Work::Recheck => Action::Recheck,
+        Work::Rollback => Action::Rollback,
+        Work::Reinstate => Action::Reinstate,
+    });
+}
+
+/// Nothing has to be done: time for what a sweep looks at.
+fn survey_or_rest(
+    state: &mut State,
+    context: &Context<'_>,
+    until: Option<Timestamp>,
+    actions: &mut Vec<Action>,
+) {
+    let next = state.seen.as_ref().and_then(|seen| state.survey.next(context, seen, &state.memory));
+    match next {
+        Some((work, finding)) => begin(state, work, finding, actions),
+        None => rest(state, until, actions),
     }
 }
 
@@ -334,6 +400,10 @@ fn drop_empty_wishes(context: &Context<'_>, seen: &Observation, memory: &mut Mem
     let standing = standing(context.entry, seen, memory);
     memory.redeliver &= standing.delivered.is_some();
     memory.reactivate &= standing.activated.is_some();
+    memory.reverify &= standing.verified.is_some();
+    if standing.verified.is_none() {
+        verify::forget(memory);
+    }
 }
 
 /// Closes an order that is fulfilled and notes what consumers use now. Returns how far the entry has come; none
@@ -350,7 +420,8 @@ fn settle(memory: &mut Memory, context: &Context<'_>, seen: &Observation, now: T
     if reached == Some(Reach::Verified) {
         memory.in_use_until = Some(own.leaf.not_after);
     }
-    let reached = reached.filter(|_| is_as_wanted(context, seen, memory, now));
+    let reached =
+        reached.filter(|_| is_as_wanted(context, seen, memory, now) && !is_rolled_back(&seen.ledger));
     if let Some(order) = memory.order.take_if(|order| Some(order.reach) <= reached) {
         memory.hold = (order.reach < Reach::Verified && reached < Some(Reach::Verified))
             .then(|| Hold { fingerprint: own.leaf.fingerprint.clone(), reach: order.reach });

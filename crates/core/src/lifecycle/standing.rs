@@ -2,6 +2,7 @@
 
 use crate::facts::{Deed, FileFact, Observation, OwnCopy};
 use crate::lifecycle::memory::{Memory, Reach};
+use crate::lifecycle::verify::is_verified;
 use crate::manifest::{self, Delivery, Entry};
 
 /// How far the present certificate has come. None: not configured.
@@ -57,7 +58,7 @@ pub fn standing(entry: &Entry, seen: &Observation, memory: &Memory) -> Standing 
             written: false,
             delivered: impossible(manifest::Stage::Deliver).or(seen.delivery_digest.as_ref().map(|_| false)),
             activated: impossible(manifest::Stage::Activate).or(seen.command_digest.as_ref().map(|_| false)),
-            verified,
+            verified: verified.or((!entry.verify.is_empty()).then_some(false)),
         };
     };
     let ledger = &seen.ledger;
@@ -70,5 +71,6 @@ pub fn standing(entry: &Entry, seen: &Observation, memory: &Memory) -> Standing 
     if delivered_by_command(entry) && delivered == Some(false) {
         activated = activated.map(|_| false);
     }
+    let verified = verified.or_else(|| is_verified(entry, &own.leaf.fingerprint, memory));
     Standing { written: !memory.reissue, delivered, activated, verified }
 }

@@ -69,7 +69,12 @@ impl Bench {
     }
 
     fn offer(&self) -> Offer {
-        Offer { stage: "s".into(), issuer: self.entry.issuers[0].clone(), chain: "PEM".into() }
+        Offer {
+            stage: "s".into(),
+            issuer: self.entry.issuers[0].clone(),
+            chain: "PEM".into(),
+            reachable: None,
+        }
     }
 
     /// Brings a fresh entry to rest with a deployed certificate.
@@ -274,7 +279,7 @@ fn an_absent_target_costs_no_certificate() {
 }
 
 fn renew(reach: Reach) -> Event {
-    Event::Ordered(Request { reissue: true, redeploy: false, urgent: true, reach })
+    Event::Ordered(Request { reissue: true, redeploy: false, reverify: false, urgent: true, reach })
 }
 
 #[test]
@@ -316,7 +321,8 @@ fn generate_only_holds_the_command_until_the_next_sync() {
     assert!(matches!(actions[..], [Action::WakeAt(Some(_))]), "{actions:?}");
     assert_eq!(bench.state.memory.order, None);
     assert!(bench.state.memory.hold.is_some());
-    let sync = Request { reissue: false, redeploy: false, urgent: false, reach: Reach::Verified };
+    let sync =
+        Request { reissue: false, redeploy: false, reverify: false, urgent: false, reach: Reach::Verified };
     bench.send(Event::Ordered(sync));
     assert_eq!(bench.send(Event::Observed(Ok(written))), [Action::Activate]);
 }
@@ -325,7 +331,8 @@ fn generate_only_holds_the_command_until_the_next_sync() {
 fn sync_force_runs_the_command_again_without_a_new_certificate() {
     let mut bench = Bench::new();
     let leaf = bench.settle();
-    let sync = Request { reissue: false, redeploy: true, urgent: false, reach: Reach::Verified };
+    let sync =
+        Request { reissue: false, redeploy: true, reverify: false, urgent: false, reach: Reach::Verified };
     bench.send(Event::Ordered(sync));
     let deployed = bench.deployed(&leaf);
     assert_eq!(bench.send(Event::Observed(Ok(deployed.clone()))), [Action::Activate]);
@@ -420,7 +427,9 @@ fn a_nearer_order_is_fulfilled_while_a_farther_one_goes_on() {
     bench.send(Event::Look);
     bench.send(Event::Observed(Ok(written.clone())));
     bench.send(Event::Activated(Err(command_failed())));
-    let sync = |reach| Event::Ordered(Request { reissue: false, redeploy: false, urgent: false, reach });
+    let sync = |reach| {
+        Event::Ordered(Request { reissue: false, redeploy: false, reverify: false, urgent: false, reach })
+    };
     bench.send(sync(Reach::Verified));
     bench.send(Event::Observed(Ok(written.clone())));
     bench.send(Event::Activated(Err(command_failed())));

@@ -59,6 +59,7 @@ impl Executor {
             unreadable: None,
             matches: key.public_key_sha256() == leaf.public_key,
             trusted: Some(roots.is_some()),
+            revoked: self.store_of(entry).ledger()?.revoked.contains(&leaf.serial),
             adopted: true,
             renew_at: None,
             now,

@@ -9,6 +9,7 @@
 //! | [`issuers`] | facts of the issuers, `trust`, `install_roots` |
 //! | [`rollback`] | `rollback` |
 //! | [`sign`] | `sign` |
+//! | [`chain`] | `chain` |
 //! | [`check`] | `run_check` |
 //! | [`challenge`] | `challenge` |
 //! | [`deliver`] | `deliver` |
@@ -22,6 +23,7 @@
 
 mod activate;
 mod allowed;
+mod chain;
 mod challenge;
 mod check;
 mod command;
@@ -109,6 +111,7 @@ impl Executor {
             | Operation::Restore { entry }
             | Operation::Rollback { entry, .. }
             | Operation::InstallRoots { entry }
+            | Operation::Chain { entry }
             | Operation::Sign { entry, .. } => {
                 Ok((LaneKind::Files, vec![pair_key(&self.known(entry)?.entry)]))
             }
@@ -168,6 +171,7 @@ impl Executor {
             Operation::Activate { entries } => self.activate(&entries, trail),
             Operation::Trust { issuer, root } => self.trust(&issuer, &root),
             Operation::Recheck { entry } => self.recheck(&self.known(&entry)?.entry, trail),
+            Operation::Chain { entry } => self.chain(&self.known(&entry)?.entry),
             Operation::Rollback { entry, to } => self.rollback(&self.known(&entry)?.entry, to),
             Operation::RunCheck { entry, check } => self.run_check(&self.known(&entry)?.entry, check, trail),
             Operation::Sign { entry, fingerprint, scheme, message } => {

@@ -21,7 +21,7 @@ impl Executor {
             RollbackTo::Newer => Other::Newer,
         };
         let other = other(&store, entry, to)?;
-        self.require_usable(entry, &other)?;
+        self.require_usable(entry, &store, &other)?;
         let now_in_place = store.rollback(to, clock::now())?;
         forget_foreign_writes(&store)?;
         tracing::warn!(
@@ -31,7 +31,7 @@ impl Executor {
     }
 
     /// Refuses a pair that could not serve: our own copy may have been damaged, and time has passed.
-    fn require_usable(&self, entry: &Entry, other: &Generation) -> Result<(), Trouble> {
+    fn require_usable(&self, entry: &Entry, store: &EntryStore, other: &Generation) -> Result<(), Trouble> {
         let refuse = |reason, why: &str| {
             let serial = &other.leaf().serial;
             let message = format!(
@@ -52,6 +52,7 @@ impl Executor {
             unreadable: None,
             matches: key.public_key_sha256() == leaf.public_key,
             trusted: self.trusted(entry, &chain, now),
+            revoked: store.ledger()?.revoked.contains(&leaf.serial),
             adopted: other.adopted(),
             renew_at: None,
             now,

@@ -87,7 +87,7 @@ impl World {
         if self.daemon.next_sweep <= at {
             let every = self.plan.sweep.as_secs().max(1);
             self.daemon.next_sweep = Timestamp::from_unix((at.unix() / every as i64 + 1) * every as i64);
-            self.look_at_all();
+            self.tell_all(&Event::Sweep);
         }
         while let Some((due, key)) = self.daemon.timers.first().copied().filter(|(due, _)| *due <= at) {
             self.daemon.timers.remove(&(due, key));
@@ -99,9 +99,9 @@ impl World {
         self.look_at_issuers();
     }
 
-    fn look_at_all(&mut self) {
+    fn tell_all(&mut self, event: &Event) {
         for key in 0..self.daemon.tracked.len() {
-            self.send(key, Event::Look);
+            self.send(key, event.clone());
         }
     }
 
@@ -242,7 +242,7 @@ impl World {
         }
         self.daemon.connected = true;
         self.fetch(true);
-        self.look_at_all();
+        self.tell_all(&Event::Look);
         let waiting: Vec<u64> = self
             .jobs
             .iter()

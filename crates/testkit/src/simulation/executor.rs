@@ -22,7 +22,7 @@ impl World {
         let Some(job) = self.jobs.get(&id) else { return Err(gone()) };
         let (key, errand) = (job.key, job.errand.clone());
         let entry = self.known(key, job.version)?;
-        if !matches!(errand, Errand::Deliver(_)) {
+        if !matches!(errand, Errand::Deliver(_) | Errand::Verify | Errand::Recheck(_)) {
             self.recover(key);
         }
         match errand {
@@ -53,6 +53,13 @@ impl World {
                 self.deliver(key, &entry, ward)?;
                 Ok(Event::Delivered(Ok(self.observe(key, &entry))))
             }
+            Errand::Verify => Ok(Event::Verified(Box::new(self.verify(key)))),
+            Errand::Recheck(ward) => self.recheck(key, &entry, ward),
+            Errand::Exchange { newer } => {
+                self.exchange(key, newer)?;
+                let seen = Ok(self.observe(key, &entry));
+                Ok(if newer { Event::Reinstated(seen) } else { Event::RolledBack(seen) })
+            }
         }
     }
 
@@ -80,7 +87,7 @@ impl World {
             .then(|| Trouble::new(reason, "the storage cannot be read"))
     }
 
-    fn writable(&self, key: usize) -> Result<(), Trouble> {
+    pub(super) fn writable(&self, key: usize) -> Result<(), Trouble> {
         match self.storages[self.sites[key].root].trouble {
             Some(reason) => Err(Trouble::new(reason, "the storage cannot be written")),
             None => Ok(()),
@@ -169,6 +176,7 @@ impl World {
             site.consumer.has = Some(fingerprint.clone());
         }
         site.consumer.ran = command_digest(entry).map(|of| (fingerprint, of));
+        site.consumer.uses = site.live.cert.clone();
     }
 
     /// Finishes what a death interrupted, if the storage lets it.

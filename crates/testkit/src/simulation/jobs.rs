@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use phoenix_core::facts::LeafFacts;
-use phoenix_core::lifecycle::{Action, Event, Offer};
+use phoenix_core::lifecycle::{Action, Event, Offer, Verification};
 use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, Trouble};
 
@@ -42,6 +42,10 @@ impl World {
             Action::Restore => Errand::Restore,
             Action::Deliver => Errand::Deliver(ward),
             Action::Activate => Errand::Activate(ward),
+            Action::Verify => Errand::Verify,
+            Action::Recheck => Errand::Recheck(ward),
+            Action::Rollback => Errand::Exchange { newer: false },
+            Action::Reinstate => Errand::Exchange { newer: true },
         };
         let job = Job {
             key,
@@ -86,7 +90,7 @@ impl World {
         let hangs = self.storages[site.root].trouble == Some(Reason::StorageHangs);
         let mut from = self.clock.now.max(lanes);
         let time = match &job.errand {
-            Errand::Deliver(ward) | Errand::Activate(ward) => {
+            Errand::Deliver(ward) | Errand::Activate(ward) | Errand::Recheck(ward) => {
                 let guest = &mut self.guests[site.guest];
                 from = from.max(guest.lane);
                 let limit = job.entry.command.as_ref().map_or(30_000, |command| span(command.timeout));
@@ -99,13 +103,17 @@ impl World {
                 time
             }
             Errand::Ask(_) => 0,
+            Errand::Verify => 20 + self.dice.below(3_000),
             _ if hangs => HANGS,
             _ => 3 + self.dice.below(40),
         };
         for key in members {
             self.sites[key].lane = from + time;
         }
-        let changes = !matches!(job.errand, Errand::Observe | Errand::Prepare(_) | Errand::Ask(_));
+        let changes = !matches!(
+            job.errand,
+            Errand::Observe | Errand::Prepare(_) | Errand::Ask(_) | Errand::Verify | Errand::Recheck(_)
+        );
         if changes {
             self.executor_may_die(from - self.clock.now, time);
         }
@@ -134,6 +142,14 @@ impl World {
             Errand::Restore => Event::Restored(Err(trouble)),
             Errand::Deliver(_) => Event::Delivered(Err(trouble)),
             Errand::Activate(_) => return self.wave_ends(&job, Err(trouble)),
+            Errand::Verify => Event::Verified(Box::new(Verification {
+                served: None,
+                remarks: Vec::new(),
+                result: Err(trouble),
+            })),
+            Errand::Recheck(_) => Event::Rechecked(Err(trouble)),
+            Errand::Exchange { newer: false } => Event::RolledBack(Err(trouble)),
+            Errand::Exchange { newer: true } => Event::Reinstated(Err(trouble)),
         };
         self.report(&job, event);
     }
@@ -282,7 +298,9 @@ impl World {
                 self.offers.insert(chain.clone(), leaf);
                 let issuer = at.map_or(0, |(door, _)| door.issuer);
                 let issuer = self.names[issuer].clone();
-                self.report(&job, Event::Issued(Ok(Offer { stage: stage.to_string(), issuer, chain })));
+                let reachable = self.reaches(key);
+                let offer = Offer { stage: stage.to_string(), issuer, chain, reachable };
+                self.report(&job, Event::Issued(Ok(offer)));
             }
             Some(Err(trouble)) => {
                 self.note(Some(key), || format!("the CA: {}", trouble.reason));

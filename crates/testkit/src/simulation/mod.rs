@@ -17,11 +17,13 @@
 //! | `jobs` | carrying actions out |
 //! | `executor` | operations of the executor, its death and recovery |
 //! | `site` | one entry on the host |
+//! | `consumer` | what consumers use, and what is seen of it |
 //! | `watch`, `shared`, `judge` | what must hold at every step, of commands, and at a look at everything |
 //! | `clock` | virtual time |
 
 mod authority;
 mod clock;
+mod consumer;
 mod daemon;
 mod executor;
 mod faults;

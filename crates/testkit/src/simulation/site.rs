@@ -56,6 +56,8 @@ pub(super) struct Consumer {
     pub(super) has: Option<String>,
     /// Certificate for which the command truly succeeded, and which command.
     pub(super) ran: Option<(String, String)>,
+    /// Certificate that it uses.
+    pub(super) uses: Option<Rc<LeafFacts>>,
 }
 
 /// One entry on the host.
@@ -72,6 +74,8 @@ pub(super) struct Site {
     pub(super) live: Live,
     /// The executor's own copy.
     pub(super) own: Option<Pair>,
+    /// The other pair that the executor keeps.
+    pub(super) other: Option<Pair>,
     /// Pairs from earlier times: what a restored backup holds.
     pub(super) earlier: Vec<Rc<LeafFacts>>,
     /// Deeds.
@@ -99,6 +103,7 @@ impl Site {
             guest,
             live: Live::default(),
             own: None,
+            other: None,
             earlier: Vec::new(),
             ledger: Ledger::default(),
             stage: None,
@@ -134,6 +139,7 @@ impl Site {
     /// Records a pair as the newest generation.
     pub(super) fn record(&mut self, pair: Pair) {
         if let Some(old) = self.own.take() {
+            self.other = Some(old.clone());
             self.earlier.push(old.leaf);
             if self.earlier.len() > 3 {
                 self.earlier.remove(0);
@@ -142,6 +148,7 @@ impl Site {
         self.own = Some(pair);
         self.ledger.baseline = Some(baseline());
         self.ledger.foreign_writes = 0;
+        self.ledger.rolled_back = None;
     }
 
     /// Puts the own copy back.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use phoenix_core::facts::{Deed, LeafFacts};
 use phoenix_core::lifecycle::{
-    Action, Availability, Event, Phase, Reach, Stage, delivered_by_command, is_own, standing,
+    Action, Availability, Event, Phase, Reach, Stage, Standing, delivered_by_command, is_own, standing,
 };
 use phoenix_core::reason::Reason;
 use phoenix_core::schedule::{Jitter, renew_before};
@@ -147,7 +147,7 @@ impl Watch {
         if let Some((stage, reason)) = self.reported.take()
             && tracked.state.phase == Phase::Idle
             && !memory.failures.contains_key(&stage)
-            && !moot(stage, standing.reached(Reach::Verified))
+            && !moot(stage, &standing)
         {
             self.fail(clock, key, format!("{} failed with {reason}, and nobody will know", stage.as_str()));
         }
@@ -277,8 +277,13 @@ fn tracked_key(tracked: &Tracked) -> usize {
 }
 
 /// A failure of something that turned out not to be wanted any more.
-const fn moot(stage: Stage, done: bool) -> bool {
-    done && !matches!(stage, Stage::Observe)
+fn moot(stage: Stage, standing: &Standing) -> bool {
+    match stage {
+        Stage::Observe => false,
+        // A sweep looks at what is done: that it could not look changes nothing.
+        Stage::Activate if standing.activated != Some(false) => true,
+        _ => standing.reached(Reach::Verified),
+    }
 }
 
 fn has_reason(tracked: &Tracked, site: &Site) -> bool {
@@ -300,7 +305,10 @@ fn failure(event: &Event) -> Option<(Stage, Reason)> {
             Some((Stage::Write, trouble.reason))
         }
         Event::Delivered(Err(trouble)) => Some((Stage::Deliver, trouble.reason)),
-        Event::Activated(Err(trouble)) => Some((Stage::Activate, trouble.reason)),
+        Event::Activated(Err(trouble)) | Event::Rechecked(Err(trouble)) => {
+            Some((Stage::Activate, trouble.reason))
+        }
+        Event::Verified(seen) => seen.result.as_ref().err().map(|trouble| (Stage::Verify, trouble.reason)),
         _ => None,
     }
 }
@@ -326,6 +334,7 @@ fn describe(event: &Event) -> String {
         Event::Look => "look".into(),
         Event::Invited => "invited".into(),
         Event::Withdrawn => "withdrawn".into(),
+        Event::Sweep => "sweep".into(),
         Event::Rewritten => "rewritten".into(),
         Event::IssuerBack => "issuer back".into(),
         Event::Ordered(request) => format!("ordered {request:?}"),
@@ -335,6 +344,10 @@ fn describe(event: &Event) -> String {
         Event::Restored(_) => "restored".into(),
         Event::Delivered(_) => "delivered".into(),
         Event::Activated(_) => "activated".into(),
+        Event::Verified(_) => "verified".into(),
+        Event::Rechecked(_) => "rechecked".into(),
+        Event::RolledBack(_) => "rolled back".into(),
+        Event::Reinstated(_) => "reinstated".into(),
         Event::Observed(Err(_)) | Event::Issued(Err(_)) => String::new(),
     }
 }

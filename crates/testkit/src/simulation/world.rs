@@ -149,6 +149,15 @@ pub(super) enum Errand {
     Deliver(Ward),
     /// A command runs.
     Activate(Ward),
+    /// The consumer is looked at.
+    Verify,
+    /// What lies in a guest is looked at.
+    Recheck(Ward),
+    /// The previous pair, or the newer one again, is put in place.
+    Exchange {
+        /// The newer one.
+        newer: bool,
+    },
 }
 
 /// A CA that a job may ask.
@@ -321,9 +330,14 @@ pub(super) fn gone() -> Trouble {
 pub(super) const fn stage_of(errand: &Errand) -> Stage {
     match errand {
         Errand::Observe => Stage::Observe,
-        Errand::Prepare(_) | Errand::Install(..) | Errand::Adopt | Errand::Restore => Stage::Write,
+        Errand::Prepare(_)
+        | Errand::Install(..)
+        | Errand::Adopt
+        | Errand::Restore
+        | Errand::Exchange { .. } => Stage::Write,
         Errand::Ask(_) => Stage::Issue,
         Errand::Deliver(_) => Stage::Deliver,
-        Errand::Activate(_) => Stage::Activate,
+        Errand::Activate(_) | Errand::Recheck(_) => Stage::Activate,
+        Errand::Verify => Stage::Verify,
     }
 }

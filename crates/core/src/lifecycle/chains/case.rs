@@ -4,6 +4,7 @@ use crate::facts::{Observation, OwnCopy};
 use crate::lifecycle::chains::FILES;
 use crate::lifecycle::decide::{Context, renew_at};
 use crate::lifecycle::memory::{Memory, Reach, Stage};
+use crate::lifecycle::rollback;
 use crate::lifecycle::rule;
 use crate::lifecycle::standing::{Standing, is_own, standing};
 use crate::manifest::Entry;
@@ -23,6 +24,10 @@ pub enum Need {
     Restore(Finding),
     /// A new certificate.
     Issue(Finding),
+    /// The previous pair in place of the present one.
+    Rollback(Finding),
+    /// The pair that was taken back, in place again.
+    Reinstate(Finding),
     /// To be left to another writer.
     Yield(Trouble),
     /// The pair is good, but for its chain, which cannot be judged without the issuer's root.
@@ -44,7 +49,7 @@ pub struct Case<'a> {
     pub now: Timestamp,
     /// How far the present certificate has come.
     pub standing: Standing,
-    /// When the present pair is renewed.
+    /// When another pair is put in place: the renewal, or another attempt with the one that was taken back.
     pub renewal: Option<Timestamp>,
     /// The pair on the live paths.
     pub live: Pair<'a>,
@@ -72,7 +77,8 @@ impl<'a> Case<'a> {
     pub fn new(context: &'a Context<'a>, seen: &'a Observation, memory: &'a Memory, now: Timestamp) -> Self {
         let entry = context.entry;
         let renewal = |leaf| schedule::renew_at(leaf, entry, context.jitter);
-        let live = Pair::live(entry, &seen.live, seen.live.leaf.as_ref().map(renewal), now);
+        let live =
+            Pair::live(entry, &seen.live, seen.live.leaf.as_ref().map(renewal), now).given(&seen.ledger);
         let own = seen.own.as_ref().and_then(|copy| {
             let pair = Pair::own(entry, seen, Some(renewal(&copy.leaf)), now)?;
             Some(Own { copy, pair, in_place: is_own(seen, copy) })
@@ -84,7 +90,7 @@ impl<'a> Case<'a> {
             memory,
             now,
             standing: standing(entry, seen, memory),
-            renewal: renew_at(entry, context.jitter, seen),
+            renewal: rollback::retry_at(memory).or_else(|| renew_at(entry, context.jitter, seen)),
             live,
             live_problem: rules::first(&[USABLE, FITTING], &live),
             own,

@@ -4,8 +4,10 @@ use super::{Case, gate};
 use crate::backoff::LONGEST;
 use crate::lifecycle::decide::{Decision, Work};
 use crate::lifecycle::memory::{Reach, Stage};
+use crate::lifecycle::rollback;
 use crate::lifecycle::rule::Rule;
 use crate::lifecycle::standing::delivered_by_command;
+use crate::lifecycle::verify::{may_be_broken, wants_recheck};
 use crate::manifest::{self, Delivery};
 use crate::reason::{Reason, Trouble};
 use crate::rules::Finding;
@@ -63,12 +65,12 @@ pub const DEPLOY: &[Rule<Decision>] = &[
     },
     Rule {
         name: "deploy-spacing",
-        about: "an earlier failure of the next stage is still being waited out",
-        fact: |case| case.failures_in_words(&[Stage::Deliver, Stage::Activate]),
+        about: "an earlier failure of the next stage, or of a verification, is still being waited out",
+        fact: |case| case.failures_in_words(&[Stage::Deliver, Stage::Activate, Stage::Verify]),
         test: |case| {
             let (work, ..) = open_stage(case)?;
             (work != Work::Activate || !case.context.invited).then_some(())?;
-            let until = case.waits_until(&[work.stage()])?;
+            let until = case.waits_until(&[work.stage(), Stage::Verify])?;
             Some(Decision::Rest(Some(case.renewal.map_or(until, |renewal| until.min(renewal)))))
         },
     },
@@ -79,10 +81,37 @@ pub const DEPLOY: &[Rule<Decision>] = &[
         test: |case| act(case, Work::Deliver),
     },
     Rule {
+        name: "recheck",
+        about: "the command is to run, and the delivery was a while ago: it is looked whether the guest still has it",
+        fact: |case| match &case.seen.ledger.delivered {
+            Some(deed) => format!("delivered at {}", deed.at),
+            None => "nothing was delivered".to_owned(),
+        },
+        test: |case| act(case, Work::Recheck),
+    },
+    Rule {
         name: "activate",
         about: "the command has not succeeded for this certificate yet: it is run",
         fact: |case| done_words(case.standing.activated),
         test: |case| act(case, Work::Activate),
+    },
+    Rule {
+        name: "verify",
+        about: "the certificate has not been seen at its consumer yet: it is looked for there",
+        fact: |case| done_words(case.standing.verified),
+        test: |case| act(case, Work::Verify),
+    },
+    Rule {
+        name: "rolled-back",
+        about: "the previous pair is in place and in use: the alarm stays up until the newer one is tried again",
+        fact: |case| match &case.memory.rollback {
+            Some(known) => known.trouble.message.clone(),
+            None => "nothing was taken back".to_owned(),
+        },
+        test: |case| {
+            let (trouble, next) = rollback::alarm(case.entry, case.memory)?;
+            Some(Decision::Stuck(Stage::Verify, trouble, next))
+        },
     },
     Rule {
         name: "rest",
@@ -121,10 +150,35 @@ fn open_stage(case: &Case<'_>) -> Option<(Work, Reach, Finding)> {
         let why = finding(Reason::NotDelivered, "the guest does not have this certificate yet");
         return Some((Work::Deliver, Reach::Delivered, why));
     }
-    (case.standing.activated == Some(false)).then(|| {
-        let why = finding(Reason::NotActivated, "the command has not run for this certificate yet");
-        (Work::Activate, Reach::Activated, why)
+    if case.standing.activated == Some(false) {
+        return Some(before_activation(case));
+    }
+    (case.standing.verified == Some(false)).then(|| {
+        let why = finding(Reason::NotVerified, "the certificate has not been seen at its consumer yet");
+        (Work::Verify, Reach::Verified, why)
     })
+}
+
+/// The command, or what has to be looked at before it.
+fn before_activation(case: &Case<'_>) -> (Work, Reach, Finding) {
+    let (work, reason, message) = if may_be_broken(case.entry, case.memory) {
+        (Work::Verify, Reason::NotVerified, "the command failed: what does its consumer do now?")
+    } else if wants_recheck(case.entry, case.seen.ledger.delivered.as_ref(), case.memory, case.now) {
+        (
+            Work::Recheck,
+            Reason::NotActivated,
+            "before the command runs, the guest must have what was delivered",
+        )
+    } else if case.memory.failures.contains_key(&Stage::Verify) {
+        (
+            Work::Activate,
+            Reason::NotVerified,
+            "the consumer does not use this certificate: the command is run again",
+        )
+    } else {
+        (Work::Activate, Reason::NotActivated, "the command has not run for this certificate yet")
+    };
+    (work, Reach::Activated, Finding { reason, message: message.to_owned() })
 }
 
 /// Why `work` is to be done, if that is the next stage.

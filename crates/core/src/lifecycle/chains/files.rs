@@ -4,6 +4,7 @@
 //! something else lies there.
 
 use super::{Case, Need};
+use crate::lifecycle::rollback::{self, Step as RollbackStep};
 use crate::lifecycle::rule::Rule;
 use crate::reason::{Reason, Trouble};
 use crate::rules::{self, FITTING, Finding, RENEW, TIMELY, USABLE};
@@ -18,6 +19,18 @@ pub const FILES: &[Rule<Need>] = &[
         about: "no copy of ours exists, and what lies there does not serve or fit: a certificate is requested",
         fact: live_words,
         test: unfit,
+    },
+    Rule {
+        name: "roll-back",
+        about: "our pair was not seen at its consumer: the previous one is put back",
+        fact: rollback_words,
+        test: roll_back,
+    },
+    Rule {
+        name: "reinstate",
+        about: "our previous pair was put back, and its time is over: the newer one is put in place again",
+        fact: rollback_words,
+        test: reinstate,
     },
     Rule {
         name: "own-unfit",
@@ -115,7 +128,51 @@ fn unfit(case: &Case<'_>) -> Option<Need> {
 }
 
 fn own_unfit(case: &Case<'_>) -> Option<Need> {
-    rules::first(RENEW, &case.own_in_place()?.pair).map(Need::Issue)
+    rules::first(wishes(case), &case.own_in_place()?.pair).map(Need::Issue)
+}
+
+/// A pair that was put back stays as long as it serves.
+fn wishes(case: &Case<'_>) -> &'static [&'static [rules::Rule]] {
+    if rollback::retry_at(case.memory).is_some() { &[USABLE] } else { RENEW }
+}
+
+fn roll_back(case: &Case<'_>) -> Option<Need> {
+    let own = &case.own_in_place()?.copy.leaf;
+    let known = case.memory.rollback.as_ref().filter(|known| known.failed == own.fingerprint)?;
+    (known.step == RollbackStep::Wanted).then(|| {
+        let why = "the new certificate was not seen at its consumer: the previous pair is put back";
+        Need::Rollback(finding(Reason::RolledBack, why))
+    })
+}
+
+fn reinstate(case: &Case<'_>) -> Option<Need> {
+    case.own_in_place()?;
+    if case.memory.reissue {
+        return None;
+    }
+    match case.memory.rollback.as_ref()?.step {
+        RollbackStep::InPlace { retry_at } if retry_at <= case.now => {
+            let why = "the certificate that was taken back is tried again";
+            Some(Need::Reinstate(finding(Reason::RolledBack, why)))
+        }
+        RollbackStep::Lost => {
+            let why = "the certificate that was taken back is gone: another is requested";
+            Some(Need::Issue(finding(Reason::RolledBack, why)))
+        }
+        _ => None,
+    }
+}
+
+fn rollback_words(case: &Case<'_>) -> String {
+    let Some(known) = &case.memory.rollback else { return "nothing was taken back".to_owned() };
+    let what = match known.step {
+        RollbackStep::Wanted => "is to be taken back".to_owned(),
+        RollbackStep::Impossible => "cannot be taken back: no earlier pair is left that serves".to_owned(),
+        RollbackStep::InPlace { retry_at } => format!("was taken back and is tried again at {retry_at}"),
+        RollbackStep::Lost => "was taken back and is gone".to_owned(),
+        RollbackStep::Tried => "was taken back and is being tried again".to_owned(),
+    };
+    format!("the certificate {} {what}", known.failed)
 }
 
 fn newer_foreign(case: &Case<'_>) -> Option<Need> {
@@ -203,7 +260,7 @@ fn own_words(case: &Case<'_>) -> String {
         None => "there is no copy of ours".to_owned(),
         Some(own) => {
             let place = if own.in_place { "ours lies there" } else { "ours does not lie there" };
-            let chain = if own.in_place { RENEW } else { &[USABLE, FITTING] };
+            let chain = if own.in_place { wishes(case) } else { &[USABLE, FITTING] };
             let problem = rules::first(chain, &own.pair);
             problem.map_or_else(
                 || format!("{place}, and no rule wants another"),

@@ -35,10 +35,14 @@ pub const NEXT: &[Rule<Decision>] = &[
     },
     Rule {
         name: "write-spacing",
-        about: "the pair is to be taken over or put back, and an earlier failure of that is still being waited out",
+        about: "a pair is to be taken over or put back, and an earlier failure of that is still being waited out",
         fact: |case| case.failures_in_words(&[Stage::Write]),
         test: |case| {
-            matches!(case.need, Need::Adopt(_) | Need::Restore(_)).then_some(())?;
+            let kept = matches!(
+                case.need,
+                Need::Adopt(_) | Need::Restore(_) | Need::Rollback(_) | Need::Reinstate(_)
+            );
+            kept.then_some(())?;
             case.waits_until(&[Stage::Write]).map(|until| Decision::Rest(Some(until)))
         },
     },
@@ -57,6 +61,16 @@ pub const NEXT: &[Rule<Decision>] = &[
         fact: need_words,
         test: |case| match &case.need {
             Need::Restore(why) => Some(Decision::Act(Work::Restore, why.clone())),
+            _ => None,
+        },
+    },
+    Rule {
+        name: "exchange",
+        about: "the previous pair, or the one that was taken back, is put in place",
+        fact: need_words,
+        test: |case| match &case.need {
+            Need::Rollback(why) => Some(Decision::Act(Work::Rollback, why.clone())),
+            Need::Reinstate(why) => Some(Decision::Act(Work::Reinstate, why.clone())),
             _ => None,
         },
     },
@@ -207,7 +221,11 @@ fn loop_guard(case: &Case<'_>) -> Option<Timestamp> {
 fn need_words(case: &Case<'_>) -> String {
     match &case.need {
         Need::Nothing => "the files need nothing".to_owned(),
-        Need::Adopt(why) | Need::Restore(why) | Need::Issue(why) => why.message.clone(),
+        Need::Adopt(why)
+        | Need::Restore(why)
+        | Need::Issue(why)
+        | Need::Rollback(why)
+        | Need::Reinstate(why) => why.message.clone(),
         Need::Yield(trouble) => trouble.message.clone(),
         Need::Judge => "the chain of the pair cannot be judged".to_owned(),
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::manifest::{Delivery, Mode, San};
 
 fn sync(reach: Reach) -> Event {
-    Event::Ordered(Request { reissue: false, redeploy: false, urgent: false, reach })
+    Event::Ordered(Request { reissue: false, redeploy: false, reverify: false, urgent: false, reach })
 }
 
 fn gone() -> Trouble {
@@ -199,6 +199,7 @@ fn a_wish_to_do_again_what_is_not_configured_does_not_outlive_its_order() {
     bench.send(Event::Ordered(Request {
         reissue: false,
         redeploy: true,
+        reverify: false,
         urgent: false,
         reach: Reach::Verified,
     }));

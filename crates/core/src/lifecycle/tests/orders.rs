@@ -3,7 +3,13 @@
 use super::*;
 
 fn force() -> Event {
-    Event::Ordered(Request { reissue: false, redeploy: true, urgent: false, reach: Reach::Verified })
+    Event::Ordered(Request {
+        reissue: false,
+        redeploy: true,
+        reverify: false,
+        urgent: false,
+        reach: Reach::Verified,
+    })
 }
 
 #[test]

@@ -1,0 +1,177 @@
+//! Seeing that the consumer uses the certificate, and what follows when it does not.
+//!
+//! A consumer that was reached and uses something else gets its command once more, with spacing. One that cannot
+//! be reached proves something only if it could be reached before the change. What the command cannot mend (a
+//! consumer that lets everybody in) is looked at again, and nothing else.
+
+use super::completion::failed;
+use super::rollback;
+use super::{Context, Memory, Stage, State};
+use crate::facts::{Deed, Served};
+use crate::manifest::{Delivery, Entry};
+use crate::reason::{Reason, RetryClass, Trouble};
+use crate::time::Timestamp;
+
+/// How long what lies in the guest is believed before a command is run: delivery and command usually follow each
+/// other at once.
+const BELIEVED: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// How a look at the consumers of an entry ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// What the consumer was seen to use, if something was seen.
+    pub served: Option<Served>,
+    /// What is odd about that although it passes, for people.
+    pub remarks: Vec<String>,
+    /// Every verification of the entry passed, or the first that did not and why.
+    pub result: Result<(), Trouble>,
+}
+
+/// What a verification that did not pass says about the consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It was reached and does not use the certificate: its command has had no effect.
+    Unmoved,
+    /// It was reached, and its own configuration is what fails.
+    Lax,
+    /// It could not be reached.
+    Absent,
+    /// Nothing: the look itself failed.
+    Nothing,
+}
+
+fn verdict(reason: Reason) -> Verdict {
+    match reason {
+        Reason::ServesOther
+        | Reason::ServesExpired
+        | Reason::ServesDefault
+        | Reason::RefusesClient
+        | Reason::WrongStatus
+        | Reason::CheckFailed => Verdict::Unmoved,
+        Reason::AcceptsAnyone => Verdict::Lax,
+        Reason::Unreachable => Verdict::Absent,
+        _ => Verdict::Nothing,
+    }
+}
+
+/// Digest of the verifications as configured now; none when there are none.
+pub fn verify_digest(entry: &Entry) -> Option<String> {
+    if entry.verify.is_empty() {
+        return None;
+    }
+    let text = serde_json::to_string(&entry.verify).ok()?;
+    Some(format!("{:016x}", crate::schedule::spread(0, &[&text])))
+}
+
+/// The certificate with this fingerprint was seen at its consumer; none when no verification is configured.
+pub(super) fn is_verified(entry: &Entry, fingerprint: &str, memory: &Memory) -> Option<bool> {
+    let digest = verify_digest(entry)?;
+    let seen = |deed: &Deed| deed.fingerprint == fingerprint && deed.of == digest;
+    Some(!memory.reverify && memory.verified.as_ref().is_some_and(seen))
+}
+
+/// No verification is configured any more: what earlier ones saw is of no account.
+pub(super) fn forget(memory: &mut Memory) {
+    memory.verified = None;
+    memory.served = None;
+    memory.reachable = None;
+    memory.remarks.clear();
+}
+
+/// The consumer could not be reached, and whether it could be before the change is not known or known not to be
+/// so: nothing is proven.
+pub fn proves_nothing(memory: &Memory) -> bool {
+    let unreachable = memory
+        .failures
+        .get(&Stage::Verify)
+        .is_some_and(|failure| failure.trouble.reason == Reason::Unreachable);
+    unreachable && memory.reachable != Some(true)
+}
+
+/// The files were delivered so long ago that it is looked whether the guest still has them.
+pub(super) fn wants_recheck(
+    entry: &Entry,
+    delivered: Option<&Deed>,
+    memory: &Memory,
+    now: Timestamp,
+) -> bool {
+    matches!(entry.delivery, Some(Delivery::Explicit { .. }))
+        && delivered.is_some_and(|deed| {
+            let recent = |at: Timestamp| at <= now && now.since(at) <= BELIEVED;
+            !recent(deed.at) && !memory.rechecked.is_some_and(recent)
+        })
+}
+
+/// The command failed where a consumer that it broke is to get its previous pair back: it is looked once what the
+/// consumer does now.
+pub(super) fn may_be_broken(entry: &Entry, memory: &Memory) -> bool {
+    entry.rollback
+        && !entry.verify.is_empty()
+        && !memory.failures.contains_key(&Stage::Verify)
+        && memory
+            .failures
+            .get(&Stage::Activate)
+            .is_some_and(|failure| failure.trouble.reason.class() == RetryClass::Command)
+}
+
+/// Takes in the end of a verification.
+pub(super) fn absorb(state: &mut State, context: &Context<'_>, seen: Verification, now: Timestamp) {
+    let Some(own) = state.seen.as_ref().and_then(|seen| seen.own.as_ref()) else { return };
+    let fingerprint = own.leaf.fingerprint.clone();
+    let memory = &mut state.memory;
+    let known = memory.verified.as_ref().is_some_and(|deed| deed.fingerprint == fingerprint);
+    let Verification { served, remarks, result } = seen;
+    let verdict = result.as_ref().err().map(|trouble| verdict(trouble.reason));
+    if verdict != Some(Verdict::Nothing) {
+        memory.reverify = false;
+        memory.remarks = remarks;
+        memory.served = served.or(memory.served.take());
+    }
+    match verdict {
+        None => {
+            memory.overcome(Stage::Verify);
+            memory.reachable = Some(true);
+            memory.verified = verify_digest(context.entry).map(|of| Deed { fingerprint, of, at: now });
+        }
+        Some(Verdict::Nothing) => {}
+        Some(Verdict::Lax) => {
+            memory.reachable = Some(true);
+            memory.verified = None;
+        }
+        Some(Verdict::Unmoved) => {
+            memory.reachable = Some(true);
+            memory.verified = None;
+            run_again(context.entry, memory);
+        }
+        Some(Verdict::Absent) => {
+            memory.verified = None;
+            if known {
+                // Nothing of ours changed: it went away by itself, and serves what it serves when it is back.
+                memory.reachable = Some(false);
+            } else if memory.reachable == Some(true) {
+                run_again(context.entry, memory);
+            }
+        }
+    }
+    let Err(trouble) = result else { return };
+    let command_failed = state.memory.failures.contains_key(&Stage::Activate);
+    let hurt = match verdict {
+        // After a command that failed, another certificate is the previous one, which serves.
+        Some(Verdict::Unmoved) => !command_failed || trouble.reason != Reason::ServesOther,
+        Some(Verdict::Absent) => state.memory.reachable == Some(true),
+        _ => false,
+    };
+    if hurt && !known {
+        rollback::want(state, context.entry, &trouble, now);
+    }
+    failed(state, Stage::Verify, trouble, now);
+}
+
+/// The command is run once more; without one, the files are delivered once more.
+fn run_again(entry: &Entry, memory: &mut Memory) {
+    if entry.command.is_some() {
+        memory.reactivate = true;
+    } else {
+        memory.redeliver |= entry.delivery.is_some();
+    }
+}

@@ -1,0 +1,70 @@
+//! Consumers: what they use, and what is seen of it.
+
+use phoenix_core::facts::Served;
+use phoenix_core::lifecycle::{Event, Verification};
+use phoenix_core::manifest::Entry;
+use phoenix_core::reason::{Reason, Trouble};
+
+use super::executor::verdict;
+use super::world::{Ward, World};
+
+impl World {
+    /// A look at what the consumer of an entry uses.
+    pub(super) fn verify(&self, key: usize) -> Verification {
+        let site = &self.sites[key];
+        let at = self.clock.wall();
+        let ours = site.own.as_ref().map(|own| &own.leaf.fingerprint);
+        let served = site.consumer.uses.as_ref().map(|leaf| Served {
+            fingerprint: leaf.fingerprint.clone(),
+            serial: leaf.serial.clone(),
+            not_after: leaf.not_after,
+            at,
+        });
+        let reason = match (self.guests[site.guest].ward, &served) {
+            (Ward::Off | Ward::Hangs, _) | (_, None) => Some(Reason::Unreachable),
+            (_, Some(served)) if Some(&served.fingerprint) == ours => None,
+            (_, Some(served)) if served.not_after <= at => Some(Reason::ServesExpired),
+            (_, Some(_)) => Some(Reason::ServesOther),
+        };
+        let result = reason.map_or(Ok(()), |reason| Err(Trouble::new(reason, "so it is at the consumer")));
+        let served =
+            served.filter(|_| result.as_ref().err().is_none_or(|why| why.reason != Reason::Unreachable));
+        Verification { served, remarks: Vec::new(), result }
+    }
+
+    /// Whether the consumer can be reached.
+    pub(super) fn reaches(&self, key: usize) -> Option<bool> {
+        let entry = self.sites[key].force.entry.as_ref()?;
+        (!entry.verify.is_empty())
+            .then(|| self.verify(key).result.err().is_none_or(|why| why.reason != Reason::Unreachable))
+    }
+
+    /// A look at what lies in the guest.
+    pub(super) fn recheck(&mut self, key: usize, entry: &Entry, ward: Ward) -> Result<Event, Trouble> {
+        verdict(ward)?;
+        let site = &mut self.sites[key];
+        let has = |fingerprint: &String| site.consumer.has.as_ref() == Some(fingerprint);
+        if site.ledger.delivered.as_ref().is_some_and(|deed| !has(&deed.fingerprint)) {
+            site.ledger.delivered = None;
+        }
+        Ok(Event::Rechecked(Ok(self.observe(key, entry))))
+    }
+
+    /// Puts the other of the two kept pairs in place.
+    pub(super) fn exchange(&mut self, key: usize, newer: bool) -> Result<(), Trouble> {
+        self.writable(key)?;
+        let now = self.clock.wall();
+        let site = &mut self.sites[key];
+        let none = || Trouble::new(Reason::Missing, "there is no such pair");
+        if newer != site.ledger.rolled_back.is_some() {
+            return Err(none());
+        }
+        let other = site.other.clone().filter(|pair| pair.leaf.not_after > now).ok_or_else(none)?;
+        let present = site.own.clone().ok_or_else(none)?;
+        let taken_back = (!newer).then(|| present.leaf.fingerprint.clone());
+        site.commit(other);
+        (site.ledger.delivered, site.ledger.activated) = (None, None);
+        site.ledger.rolled_back = taken_back;
+        Ok(())
+    }
+}
