@@ -1,7 +1,7 @@
 //! The last two pairs of an entry, in the executor's own state.
 
 use phoenix_core::facts::{LeafFacts, OwnCopy};
-use phoenix_core::reason::Trouble;
+use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::time::Timestamp;
 use zeroize::Zeroizing;
 
@@ -112,9 +112,14 @@ impl Generation {
         Ok(self.parts()?.key)
     }
 
-    /// Everything. A damaged copy is set aside, so that the next look does not find it any more.
+    /// Everything. A damaged copy is set aside, so that the next look does not find it any more. One that has been
+    /// dropped since for newer ones is not damaged: whoever reads it has been overtaken.
     pub(crate) fn parts(&self) -> Result<Parts, Trouble> {
         let name = self.number.to_string();
+        if numbers(&self.home)?.first().is_some_and(|oldest| *oldest > self.number) {
+            let message = format!("certificate {} has been replaced while it was in use", self.meta.leaf.serial);
+            return Err(Trouble::new(Reason::Stale, message));
+        }
         let record = Record::read(&self.home, &name)?;
         record.and_then(|record| record.parts()).ok_or_else(|| {
             self.home.set_aside(&name);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use phoenix_core::reason::{Reason, Trouble};
+use rustix::fs::FileType;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -152,6 +153,17 @@ impl StateDir {
     pub(crate) fn sweep(&self) -> Result<(), Trouble> {
         for name in self.dir.names()?.iter().filter(|name| name.starts_with(NEW)) {
             self.discard(name)?;
+        }
+        Ok(())
+    }
+
+    /// Does the same here and in all directories below, but for those of the name `except`.
+    pub(crate) fn sweep_all(&self, except: &str) -> Result<(), Trouble> {
+        self.sweep()?;
+        for name in self.names()?.iter().filter(|name| *name != except) {
+            let directory = self.dir.look(name)?.is_some_and(|found| found.kind == FileType::Directory);
+            let inner = if directory { self.existing(name)? } else { None };
+            inner.map_or(Ok(()), |inner| inner.sweep_all(except))?;
         }
         Ok(())
     }

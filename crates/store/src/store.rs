@@ -76,7 +76,8 @@ impl Store {
         let disk = Disk::new(options.faults);
         let (dir, file) = lock.into_parts();
         let state = StateDir::new(dir, disk.clone());
-        state.sweep()?;
+        // Those of the entries are swept when they are recovered.
+        state.sweep_all(ENTRIES)?;
         let entries = state.subdir(ENTRIES)?;
         let roots = TargetRoots::open(&options.target_roots, state.clone());
         let inner = Inner {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use phoenix_core::facts::{Deed, Ledger};
-use phoenix_core::reason::Reason;
+use phoenix_core::reason::{Reason, RetryClass};
 use phoenix_core::time::Timestamp;
 use serde_json::json;
 
@@ -98,6 +98,38 @@ fn a_damaged_own_copy_is_never_put_back() {
     fs::remove_file(entry.cert_path.as_path()).unwrap();
     handle.install(pair("z")).unwrap();
     assert_eq!(live_mark(&entry).as_deref(), Some("z"));
+}
+
+#[test]
+fn a_copy_that_newer_ones_have_displaced_is_not_damaged() {
+    let bed = Bed::new();
+    let handle = bed.open().entry(&bed.entry("a"));
+    handle.install(pair("x")).unwrap();
+    let held = handle.current().unwrap().unwrap();
+    handle.install(pair("y")).unwrap();
+    assert!(held.key_pem().is_ok());
+    handle.install(pair("z")).unwrap();
+    let trouble = held.key_pem().unwrap_err();
+    assert_eq!((trouble.reason, trouble.reason.class()), (Reason::Stale, RetryClass::Transport), "{trouble}");
+    assert_eq!(handle.current().unwrap().unwrap().leaf().serial, "z");
+}
+
+#[test]
+fn what_interrupted_writes_have_left_is_swept_at_the_next_start() {
+    let bed = Bed::new();
+    let store = bed.open();
+    let issuer = store.state().subdir("issuers").unwrap().subdir("phoenix").unwrap();
+    let manifest = store.state().subdir("manifest").unwrap();
+    for dir in [store.state(), &manifest, &issuer] {
+        fs::write(dir.path().join(".new-0123"), "half").unwrap();
+        fs::write(dir.path().join("whole"), "whole").unwrap();
+    }
+    let places = [store.state().path(), manifest.path(), issuer.path()].map(ToOwned::to_owned);
+    drop((store, issuer, manifest));
+    bed.open();
+    for place in places {
+        assert!(place.join("whole").exists() && !place.join(".new-0123").exists(), "{}", place.display());
+    }
 }
 
 #[test]
