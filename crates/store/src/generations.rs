@@ -117,7 +117,8 @@ impl Generation {
     pub(crate) fn parts(&self) -> Result<Parts, Trouble> {
         let name = self.number.to_string();
         if numbers(&self.home)?.first().is_some_and(|oldest| *oldest > self.number) {
-            let message = format!("certificate {} has been replaced while it was in use", self.meta.leaf.serial);
+            let message =
+                format!("certificate {} has been replaced while it was in use", self.meta.leaf.serial);
             return Err(Trouble::new(Reason::Stale, message));
         }
         let record = Record::read(&self.home, &name)?;

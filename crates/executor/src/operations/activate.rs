@@ -36,6 +36,7 @@ impl Executor {
         let wave = wanted.iter().map(|one| self.member(one)).collect::<Result<Vec<_>, _>>()?;
         let mut spec = CommandSpec::new(common_command(&wave)?).timeout(time_limit(&wave));
         spec.env = environment(&wave);
+        self.spend_budget(&wave)?;
         match &wave[..] {
             [member] if deliver::is_legacy(member.entry()) => self.copy_and_run(member, &spec, trail)?,
             _ => {
@@ -65,6 +66,21 @@ impl Executor {
             member.store.update_ledger(|ledger| ledger.delivered = None)?;
         }
         done
+    }
+
+    /// Refuses a command that keeps running ahead of its `min_interval`: the longest that a member names.
+    fn spend_budget(&self, wave: &[Member]) -> Result<(), Trouble> {
+        let commands = wave.iter().filter_map(|member| member.entry().command.as_ref());
+        let Some(interval) = commands.filter_map(|command| command.min_interval).max() else { return Ok(()) };
+        let Some(digest) = wave.first().and_then(|member| command_digest(member.entry())) else {
+            return Ok(());
+        };
+        let mut recorded = None;
+        for member in wave {
+            let activated = member.store.ledger()?.activated.filter(|deed| deed.of == digest);
+            recorded = recorded.max(activated.map(|deed| deed.at));
+        }
+        self.budgets.spend(digest, interval, recorded, clock::now())
     }
 
     fn member(&self, wanted: &EntryRef) -> Result<Member, Trouble> {

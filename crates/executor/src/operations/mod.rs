@@ -15,6 +15,7 @@
 //! | [`deliver`] | `deliver` |
 //! | [`recheck`] | `recheck` |
 //! | [`activate`] | `activate` |
+//! | [`budget`] | how often a command may run early |
 //! | [`command`] | running programs |
 //! | [`profiles`] | how far each program is confined |
 //! | [`programs`] | what of that is in force on this machine |
@@ -23,6 +24,7 @@
 
 mod activate;
 mod allowed;
+mod budget;
 mod chain;
 mod challenge;
 mod check;
@@ -56,6 +58,7 @@ use crate::authority::{Authority, Kept};
 use crate::clock;
 use crate::server::{Key, LaneKind};
 use crate::tokens::Keyring;
+use budget::Budgets;
 pub(crate) use trail::Trail;
 
 /// Everything that operations work with. Shared by all connections.
@@ -68,6 +71,7 @@ pub(crate) struct Executor {
     runner: Arc<dyn Runner>,
     cancel: Cancel,
     measured: OnceLock<Vec<ProgramFacts>>,
+    budgets: Budgets,
 }
 
 impl Executor {
@@ -82,6 +86,7 @@ impl Executor {
             runner,
             cancel,
             measured: OnceLock::new(),
+            budgets: Budgets::default(),
             settings,
         }
     }

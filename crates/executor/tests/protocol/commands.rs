@@ -190,3 +190,23 @@ fn a_slow_command_holds_up_nothing_else_and_ends_with_the_daemon() {
     let mut link = place.start();
     assert_eq!(link.observe("web").ledger.activated, None);
 }
+
+#[test]
+fn a_daemon_that_keeps_running_a_command_is_held_to_its_restart_budget() {
+    let place = Place::new(&json!([]));
+    let argv = [place.text("bin/hook"), place.text("log")];
+    let entry = |command| place.web(&json!({"post_renewal_command": argv, "command": command}));
+    place.manifest(&json!([entry(json!({"min_interval": "1d"}))]));
+    let mut link = place.start();
+    link.issue(&place.ca, "web", &Leaf::good());
+    let ran = || fs::read_to_string(place.path("log")).unwrap().matches("PHOENIX_NAME=").count();
+    let trouble = (0..100).find_map(|_| link.activate(&["web"]).err()).unwrap();
+    assert_eq!(trouble.reason, Reason::RestartBudget, "{trouble}");
+    let so_often = ran();
+    assert!(so_often < 20, "{so_often}");
+    assert!(link.activate(&["web"]).is_err());
+    assert_eq!(ran(), so_often);
+    // Without a budget nothing is counted.
+    place.manifest(&json!([entry(json!({}))]));
+    link.activate(&["web"]).unwrap();
+}
