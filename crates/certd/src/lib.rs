@@ -26,6 +26,7 @@ mod configuration;
 mod control;
 mod engine;
 mod executor;
+mod history;
 mod jobs;
 mod journal;
 mod keeper;

@@ -1,0 +1,136 @@
+//! What the history is told: decisions, deeds, failures, orders, issuers, manifests.
+//!
+//! What happened to an entry is told by how its state changed, not by what was done to it, so that nothing that
+//! changes it can be forgotten here.
+
+use std::collections::BTreeMap;
+
+use phoenix_core::lifecycle::{Failure, Phase, Stage, State, Work};
+use phoenix_core::name::{AbsolutePath, IssuerName};
+use phoenix_core::reason::{RetryClass, Trouble};
+use phoenix_core::time::Timestamp;
+use phoenix_protocol::control::IssuerStatus;
+use phoenix_protocol::executor::ManifestFacts;
+use phoenix_protocol::history::Happening;
+
+use super::Engine;
+use super::entries::Tracked;
+use crate::clock::now;
+
+/// What is compared with what comes after.
+pub(super) struct Before {
+    work: Option<Work>,
+    failures: BTreeMap<Stage, Failure>,
+    trouble: Option<Trouble>,
+}
+
+impl Before {
+    /// `state` before an event that brings this trouble.
+    pub(super) fn new(state: &State, trouble: Option<&Trouble>) -> Self {
+        Self { work: work(state), failures: state.memory.failures.clone(), trouble: trouble.cloned() }
+    }
+}
+
+/// What is under way that is worth a word.
+fn work(state: &State) -> Option<Work> {
+    match state.phase {
+        Phase::Working { work, .. } if work != Work::Observe => Some(work),
+        Phase::Working { .. } | Phase::Idle => None,
+    }
+}
+
+impl Engine {
+    /// What is begun for an entry.
+    pub(super) fn note_begun(&self, tracked: &Tracked) {
+        let Some(work) = work(&tracked.state) else { return };
+        let finding = tracked.state.finding.as_ref();
+        let what = Happening::Begun {
+            work,
+            reason: finding.map(|finding| finding.reason),
+            message: finding.map(|finding| finding.message.clone()).unwrap_or_default(),
+        };
+        self.history.note([tracked.entry.name.as_str()], what, now());
+    }
+
+    /// How the state of an entry has changed.
+    pub(super) fn note_change(&self, key: &AbsolutePath, before: &Before, at: Timestamp) {
+        let Some(tracked) = self.entries.get(key) else { return };
+        let (name, state) = (tracked.entry.name.as_str(), &tracked.state);
+        if let Some(work) = before.work.filter(|before| work(state) != Some(*before)) {
+            let untold = before.trouble.as_ref().filter(|_| !state.memory.failures.contains_key(&work.stage()));
+            let what = match (&before.trouble, untold) {
+                (None, _) => {
+                    let leaf = state.seen.as_ref().and_then(|seen| seen.live.leaf.as_ref());
+                    Some(Happening::Done { work, serial: leaf.map(|leaf| leaf.serial.clone()) })
+                }
+                // Begun before a newer order: it does not count, but it happened.
+                (Some(_), Some(trouble)) => Some(Happening::Failed {
+                    stage: work.stage(),
+                    reason: trouble.reason,
+                    message: trouble.message.clone(),
+                    attempts: 0,
+                    next_attempt_at: None,
+                }),
+                (Some(_), None) => None,
+            };
+            what.into_iter().for_each(|what| self.history.note([name], what, at));
+        }
+        for (stage, failure) in &state.memory.failures {
+            if is_news(before.failures.get(stage), failure, state.awaits_issuer) {
+                let what = Happening::Failed {
+                    stage: *stage,
+                    reason: failure.trouble.reason,
+                    message: failure.trouble.message.clone(),
+                    attempts: failure.attempts,
+                    next_attempt_at: Some(failure.next_attempt_at),
+                };
+                self.history.note([name], what, at);
+            }
+        }
+    }
+
+    /// A manifest came into force, or one was refused.
+    pub(super) fn note_manifest(&self, facts: &ManifestFacts) {
+        let what = Happening::Manifest { state: facts.state, error: facts.error.clone() };
+        self.history.note([], what, now());
+    }
+
+    /// How the issuers stand, to be compared with how they stand later.
+    pub(super) fn issuers_now(&self) -> Vec<IssuerStatus> {
+        self.authorities.report()
+    }
+
+    /// Issuers that can be asked and could not before, or the other way round.
+    pub(super) fn note_issuers(&self, before: &[IssuerStatus]) {
+        for after in self.authorities.report() {
+            let was_ready = before.iter().any(|status| status.name == after.name && status.ready);
+            let what = match (was_ready, after.ready) {
+                (true, false) => Happening::IssuerLost {
+                    reason: self.trouble_of(&after.name).map(|trouble| trouble.reason),
+                    message: after.problem.unwrap_or_default(),
+                    issuer: after.name,
+                },
+                (false, true) => Happening::IssuerBack { issuer: after.name },
+                _ => continue,
+            };
+            self.history.note([], what, now());
+        }
+    }
+
+    fn trouble_of(&self, issuer: &str) -> Option<&Trouble> {
+        let name: IssuerName = issuer.parse().ok()?;
+        self.authorities.trouble_of(&name)
+    }
+}
+
+/// A failure that was not there before, is another one, or was met once more. What waits for an issuer is told once,
+/// as the issuer's.
+fn is_news(before: Option<&Failure>, after: &Failure, awaits_issuer: bool) -> bool {
+    match before {
+        None => !(awaits_issuer && after.attempts == 0),
+        Some(before) => {
+            let again = after.attempts > before.attempts && after.trouble.reason.class() != RetryClass::Waiting;
+            again || (after.trouble.reason != before.trouble.reason && !awaits_issuer)
+        }
+    }
+}
