@@ -37,6 +37,12 @@ pub enum Command {
     Sync(SyncArgs),
     /// Tell why an entry is as it is, what happens next and when, and how to see the problem by hand.
     Explain(ExplainArgs),
+    /// Tell what the present state, or an edit of the manifest, would cause. Changes nothing.
+    Plan(PlanArgs),
+    /// Tell what happened: decisions, deeds, failures, commands, orders, outages.
+    History(HistoryArgs),
+    /// Print what happened, or what happens from now on, as JSON lines.
+    Events(EventsArgs),
     /// Check the manifest, or a configuration (a file that ends in `.toml`).
     Validate(ValidateArgs),
     /// Show a certificate chain in words.
@@ -196,6 +202,35 @@ pub struct ExplainArgs {
     /// Only what is wrong, what happens next and what to do: about ten lines.
     #[arg(long, short)]
     pub brief: bool,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// A manifest to compare with the one in force; without it the present state.
+    pub file: Option<PathBuf>,
+}
+
+/// `history`
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// Name or full common name; everything without.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// So many records at most, the newest.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub limit: usize,
+}
+
+/// `events`
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// Go on with what happens from now on.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only records with a larger `seq`; with `--follow` those that happened since are told first.
+    #[arg(long, value_name = "SEQ")]
+    pub after: Option<u64>,
 }
 
 /// `validate`

@@ -1,4 +1,4 @@
-//! The command line: status, renew, sync, explain, validate, inspect.
+//! The command line: status, renew, sync, explain, plan, history, events, validate, inspect.
 //!
 //! | module | duty |
 //! |---|---|
@@ -7,6 +7,8 @@
 //! | [`status`], [`offline`] | the report: from the daemon, or from files alone |
 //! | `request` | `renew` and `sync` |
 //! | `explain` | why an entry is as it is and what happens next |
+//! | `plan` | what would happen |
+//! | `past` | `history` and `events` |
 //! | [`validate`], [`inspect`] | the manifest and certificates, without the daemon |
 //! | [`exit`], [`failure`] | exit codes, and the sentences that go with them |
 //! | [`trust`], [`integrate`] | what an operator does to the files of this machine |
@@ -28,7 +30,9 @@ pub mod integrate;
 pub mod names;
 pub mod offline;
 pub mod output;
+mod past;
 pub mod plain;
+mod plan;
 mod request;
 pub mod span;
 pub mod status;
@@ -105,6 +109,9 @@ fn carry_out(cli: Cli) -> Result<Exit, Failure> {
         Command::Renew(args) => runtime.block_on(request::renew(&session, &args, &mut out)),
         Command::Sync(args) => runtime.block_on(request::sync(&session, &args, &mut out)),
         Command::Explain(args) => runtime.block_on(explain::run(&session, &args, &mut out)),
+        Command::Plan(args) => runtime.block_on(plan::run(&session, &args, &mut out)),
+        Command::History(args) => runtime.block_on(past::history(&session, &args, &mut out)),
+        Command::Events(args) => runtime.block_on(past::events(&session, &args, &mut out)),
         Command::Validate(args) => validate::run(session, &args, &mut out),
         Command::Inspect(args) => runtime.block_on(inspect::run(&session, &args, &mut out)),
         Command::Trust(args) => trust::run(&session, &args, &mut out),

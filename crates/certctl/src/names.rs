@@ -19,6 +19,17 @@ pub(crate) fn encoded(name: &str) -> String {
     percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
+/// The name of the entry that `asked` means, if the daemon has one.
+///
+/// # Errors
+/// [`Failure`], when the daemon cannot be asked.
+pub(crate) async fn resolve(session: &Session, asked: &str) -> Result<Option<String>, Failure> {
+    let pairs = status::names(&session.daemon).await?;
+    let entries: Vec<[&str; 2]> =
+        pairs.iter().map(|[name, common]| [name.as_str(), common.as_str()]).collect();
+    Ok(position(asked, &entries).and_then(|index| Some(entries.get(index)?[0].to_owned())))
+}
+
 /// Why the daemon said no to a request about the names `asked`: an unknown one is told apart, with a suggestion from the
 /// names that the daemon knows.
 pub(crate) async fn refused(session: &Session, asked: &[String], error: RequestError) -> Failure {

@@ -120,7 +120,7 @@ fn text(checked: &Checked) -> String {
 }
 
 /// Users, groups and directories of this machine.
-struct ThisHost;
+pub(crate) struct ThisHost;
 
 impl Host for ThisHost {
     fn has_user(&self, name: &str) -> bool {

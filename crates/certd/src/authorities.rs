@@ -178,6 +178,11 @@ impl Authorities {
         back
     }
 
+    /// Every issuer, and why it cannot be asked if it cannot.
+    pub(crate) fn troubles(&self) -> impl Iterator<Item = (&IssuerName, Option<&Trouble>)> {
+        self.0.iter().map(|(name, authority)| (name, authority.breaker.trouble()))
+    }
+
     /// The issuers' part of the status document.
     pub(crate) fn report(&self) -> Vec<IssuerStatus> {
         self.0

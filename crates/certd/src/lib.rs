@@ -10,6 +10,7 @@
 //! | `clock` | the wall clock and a timer that follows it |
 //! | `executor` | the connection to the executor, and its process in standalone mode |
 //! | `keeper` | the process that keeps root when standalone mode is started as root |
+//! | `history` | what happened, durable and as a stream |
 //! | `journal` | what is remembered across restarts |
 //! | `authorities` | the issuers, whether they answer, and probing those that do not |
 //! | `engine` | the one task that owns all entries and turns events into actions |

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use phoenix_core::name::CertName;
 use phoenix_core::settings::{Schedule, Settings};
+use phoenix_protocol::history::Happening;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -14,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::clock::now;
 use crate::engine::{Engine, Message};
 use crate::executor::{Access, Executor, Launcher, Ran};
+use crate::history::History;
 use crate::journal::Journal;
 use crate::keeper::Keeper;
 use crate::options::{Command, Options};
@@ -114,7 +117,9 @@ async fn serve(settings: Settings, sweep: Schedule, access: Access, journal: Jou
     let (audit, trails) = mpsc::channel(INBOX);
     let (executor, connection) = Executor::start(access, up, audit, stop.clone());
     tasks.spawn(connection);
-    tasks.spawn(tell_of_commands(trails));
+    let (history, _) = History::start(settings.state_dir.as_path()).context("cannot start a thread")?;
+    history.note([], Happening::Started { version: env!("CARGO_PKG_VERSION").to_owned() }, now());
+    tasks.spawn(tell_of_commands(trails, history.clone()));
     let told = messages.clone();
     tasks.spawn(async move {
         while ups.recv().await.is_some() {
@@ -123,9 +128,9 @@ async fn serve(settings: Settings, sweep: Schedule, access: Access, journal: Jou
     });
     tasks.spawn(watch::watch(settings.manifest.as_path().to_path_buf(), messages.clone(), stop.clone()));
     tasks.spawn(service::feed_watchdog(messages.clone(), stop.clone()));
-    tasks.spawn(control::serve(listener, messages.clone(), stop.clone()));
+    tasks.spawn(control::serve(listener, messages.clone(), history.clone(), stop.clone()));
     let socket = settings.control_socket.clone();
-    let engine = Engine::new(settings, sweep, executor, journal, messages.clone());
+    let engine = Engine::new(settings, sweep, executor, journal, history.clone(), messages.clone());
     let mut engine = tasks.spawn(engine.run(inbox, stop.clone()));
     service::tell(&[NotifyState::Ready]);
     info!("phoenix-certd {} is up", env!("CARGO_PKG_VERSION"));
@@ -136,12 +141,14 @@ async fn serve(settings: Settings, sweep: Schedule, access: Access, journal: Jou
     drop(messages);
     tasks.close();
     tasks.wait().await;
+    history.note([], Happening::Stopped, now());
+    history.flush().await;
     let _ = std::fs::remove_file(socket.as_path());
     outcome
 }
 
-/// Says in the log which programs were run for which entries.
-async fn tell_of_commands(mut trails: mpsc::Receiver<Ran>) {
+/// Says in the log and in the history which programs were run for which entries.
+async fn tell_of_commands(mut trails: mpsc::Receiver<Ran>, history: History) {
     while let Some(Ran { entries, runs }) = trails.recv().await {
         let names: Vec<_> = entries.iter().map(CertName::as_str).collect();
         for run in runs {
@@ -153,6 +160,7 @@ async fn tell_of_commands(mut trails: mpsc::Receiver<Ran>) {
                 milliseconds = run.milliseconds,
                 "command run"
             );
+            history.note(names.iter().copied(), Happening::Ran { run }, now());
         }
     }
 }

@@ -4,6 +4,10 @@
 //! |---|---|
 //! | `GET /v1/status` | [`StatusDocument`] |
 //! | `GET /v1/explain?name=NAME` | [`ExplainDocument`](crate::explain::ExplainDocument) |
+//! | `GET /v1/history?name=NAME&after=SEQ&limit=N` | [`HistoryDocument`](crate::history::HistoryDocument) |
+//! | `GET /v1/events?follow=1&after=SEQ&limit=N` | [`Record`](crate::history::Record)s as JSON lines; with `follow` those that come |
+//! | `GET /v1/plan` | [`PlanDocument`](crate::plan::PlanDocument) of the present state |
+//! | `POST /v1/plan` | [`PlanRequest`](crate::plan::PlanRequest); the same for other entries. Changes nothing |
 //! | `POST /v1/renew` | [`RenewRequest`]; answered with a stream of [`Progress`] lines (JSON lines) |
 //! | `POST /v1/sync` | [`SyncRequest`]; answered likewise |
 //!

@@ -88,7 +88,7 @@ pub enum Happening {
         /// Which.
         issuer: String,
         /// The stable code.
-        reason: Option<Reason>,
+        reason: Reason,
         /// Why.
         message: String,
     },

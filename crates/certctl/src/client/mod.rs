@@ -72,6 +72,16 @@ impl Daemon {
         }
     }
 
+    /// `GET route`; the lines of the answer, which have to end within `time`.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn lines(&self, route: &str, time: Duration) -> Result<Lines, RequestError> {
+        let until = Instant::now() + self.patience;
+        let response = self.send(Method::GET, route, Bytes::new(), until).await?;
+        Ok(Lines::new(response.into_body(), self.socket.clone(), time))
+    }
+
     /// `POST route` with `body` as JSON; the lines of the answer, which have to end within `time`.
     ///
     /// # Errors

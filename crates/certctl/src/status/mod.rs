@@ -94,11 +94,19 @@ async fn gather(session: &Session, wanted: &[String]) -> Result<Report, Failure>
 
 /// All names and common names that the daemon knows; none when it does not tell.
 pub async fn known_names(daemon: &Daemon) -> Vec<String> {
-    let text = daemon.get(ROUTE).await.unwrap_or_default();
+    names(daemon).await.unwrap_or_default().into_iter().flatten().collect()
+}
+
+/// Name and common name of every entry.
+///
+/// # Errors
+/// [`RequestError`].
+pub async fn names(daemon: &Daemon) -> Result<Vec<[String; 2]>, RequestError> {
+    let text = daemon.get(ROUTE).await?;
     let document: Value = serde_json::from_slice(&text).unwrap_or_default();
     let entries = document.get("certificates").and_then(Value::as_array);
-    let entries = entries.map(Vec::as_slice).unwrap_or_default();
-    entries.iter().flat_map(names_of).flatten().map(ToOwned::to_owned).collect()
+    let owned = |entry: &Value| names_of(entry).map(|name| name.unwrap_or_default().to_owned());
+    Ok(entries.map(|entries| entries.iter().map(owned).collect()).unwrap_or_default())
 }
 
 fn from_files(session: &Session, error: RequestError) -> Result<Report, Failure> {
@@ -179,7 +187,7 @@ fn keep(document: &mut Value, wanted: &[String]) -> Result<(), Failure> {
 }
 
 /// What the state of the manifest file means, after its name.
-fn manifest_words(state: ManifestState) -> &'static str {
+pub(crate) fn manifest_words(state: ManifestState) -> &'static str {
     match state {
         ManifestState::Loaded => "is in force",
         ManifestState::Stale => "is broken; the last good version stays in force",

@@ -3,6 +3,7 @@
 //! Who may connect is decided by the socket's mode (owner and group `phoenix-certd`); who may command by the
 //! peer's credentials (`SO_PEERCRED`, unix(7)): root and the user that the daemon runs as.
 
+mod past;
 mod peer;
 mod routes;
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::engine::Message;
+use crate::history::History;
 
 /// How long clients may take to finish when the daemon ends.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -53,8 +55,14 @@ pub(crate) async fn listen(path: &Path) -> Result<UnixListener> {
 }
 
 /// Serves until `stop`. Answers under way may be finished then, but not for as long as their readers please.
-pub(crate) async fn serve(listener: UnixListener, messages: mpsc::Sender<Message>, stop: CancellationToken) {
-    let service = routes::router(messages).into_make_service_with_connect_info::<peer::Peer>();
+pub(crate) async fn serve(
+    listener: UnixListener,
+    messages: mpsc::Sender<Message>,
+    history: History,
+    stop: CancellationToken,
+) {
+    let service =
+        routes::router(messages, history, stop.clone()).into_make_service_with_connect_info::<peer::Peer>();
     let served = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let patience = async {
         stop.cancelled().await;
@@ -81,7 +89,8 @@ mod tests {
         let listener = listen(&path).await.unwrap();
         let (messages, _inbox) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, messages, stop.clone()));
+        let (history, _) = History::start(dir.path()).unwrap();
+        let serving = tokio::spawn(serve(listener, messages, history, stop.clone()));
         let mut client = UnixStream::connect(&path).await.unwrap();
         client.write_all(b"POST /v1/sync HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{").await.unwrap();
         tokio::time::sleep(FAREWELL).await;

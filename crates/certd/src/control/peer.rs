@@ -9,6 +9,11 @@ use tokio::net::UnixListener;
 pub(super) struct Peer(Option<u32>);
 
 impl Peer {
+    /// Its user id.
+    pub(super) fn uid(self) -> Option<u32> {
+        self.0
+    }
+
     /// Root and the daemon's own user may command.
     pub(super) fn may_command(self) -> bool {
         let own = rustix::process::geteuid().as_raw();

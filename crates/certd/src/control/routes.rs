@@ -12,25 +12,33 @@ use phoenix_protocol::control::{ErrorDocument, Progress};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
+use super::past;
 use super::peer::Peer;
 use crate::engine::{Answering, Message, OrderReply};
+use crate::history::History;
 
 /// Largest request: the names of ten thousand entries fit.
 const MAX_BODY: usize = 1024 * 1024;
 
-pub(super) fn router(messages: mpsc::Sender<Message>) -> Router {
+/// Largest candidate for a manifest: as large as a manifest may be.
+const MAX_CANDIDATE: usize = 64 * 1024 * 1024;
+
+pub(super) fn router(messages: mpsc::Sender<Message>, history: History, stop: CancellationToken) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/explain", get(explain))
+        .route("/v1/plan", get(plan).post(plan_candidate).layer(DefaultBodyLimit::max(MAX_CANDIDATE)))
         .route("/v1/renew", post(renew))
         .route("/v1/sync", post(sync))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "no-such-route", "there is no such route") })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(messages)
+        .merge(past::router(history, stop))
 }
 
-fn json<T: Serialize>(status: StatusCode, document: &T) -> Response {
+pub(super) fn json<T: Serialize>(status: StatusCode, document: &T) -> Response {
     match serde_json::to_vec(document) {
         Ok(mut body) => {
             body.push(b'\n');
@@ -40,7 +48,7 @@ fn json<T: Serialize>(status: StatusCode, document: &T) -> Response {
     }
 }
 
-fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
+pub(super) fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
     json(status, &ErrorDocument { code: code.to_owned(), message: message.to_owned() })
 }
 
@@ -73,6 +81,22 @@ async fn explain(
         Ok(Query(About { name })) => ask(&messages, |reply| Message::Explain(name, reply)).await,
         Err(error) => refuse(StatusCode::BAD_REQUEST, "bad-request", &error.body_text()),
     }
+}
+
+async fn plan(State(messages): State<mpsc::Sender<Message>>) -> Response {
+    ask(&messages, |reply| Message::Plan(None, reply)).await
+}
+
+async fn plan_candidate(State(messages): State<mpsc::Sender<Message>>, body: Bytes) -> Response {
+    match serde_json::from_slice(&body) {
+        Ok(candidate) => ask(&messages, |reply| Message::Plan(Some(candidate), reply)).await,
+        Err(error) => misunderstood(&error),
+    }
+}
+
+fn misunderstood(error: &serde_json::Error) -> Response {
+    let text = format!("the request cannot be understood: {error}");
+    refuse(StatusCode::BAD_REQUEST, "bad-request", &text)
 }
 
 /// Asks the engine a question about entries.
@@ -119,7 +143,7 @@ async fn order<T: DeserializeOwned>(
     messages: mpsc::Sender<Message>,
     peer: Peer,
     body: &[u8],
-    message: fn(T, OrderReply) -> Message,
+    message: fn(T, Option<u32>, OrderReply) -> Message,
 ) -> Response {
     if !peer.may_command() {
         return refuse(
@@ -130,13 +154,10 @@ async fn order<T: DeserializeOwned>(
     }
     let request = match serde_json::from_slice(body) {
         Ok(request) => request,
-        Err(error) => {
-            let text = format!("the request cannot be understood: {error}");
-            return refuse(StatusCode::BAD_REQUEST, "bad-request", &text);
-        }
+        Err(error) => return misunderstood(&error),
     };
     let (reply, answer) = oneshot::channel();
-    if messages.send(message(request, reply)).await.is_err() {
+    if messages.send(message(request, peer.uid(), reply)).await.is_err() {
         return stopping();
     }
     match answer.await {

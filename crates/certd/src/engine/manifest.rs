@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use phoenix_core::explanation::change::differences;
 use phoenix_core::lifecycle::{Event, State};
 use phoenix_core::manifest::InvalidEntry;
 use phoenix_core::name::AbsolutePath;
@@ -11,6 +12,7 @@ use phoenix_core::schedule::Jitter;
 use phoenix_protocol::executor::{
     Answer, IssuerFacts, ManifestFacts, ManifestState, Operation, Snapshot, SnapshotEntry,
 };
+use phoenix_protocol::history::Happening;
 use tracing::{info, warn};
 
 use super::Engine;
@@ -91,6 +93,7 @@ impl Engine {
         if known.is_some_and(|known| known.state == facts.state && known.digest == facts.digest) {
             return;
         }
+        self.note_manifest(facts);
         match (facts.state, &facts.error) {
             (ManifestState::Loaded, _) => info!("{} is in force", facts.path),
             (_, Some(error)) => warn!("{} is not in force: {error}", facts.path),
@@ -104,9 +107,11 @@ impl Engine {
         for key in self.entries.keys().iter().filter(|key| !kept.contains(key)) {
             let Some(tracked) = self.entries.get_mut(key) else { continue };
             self.waves.remove(key);
+            let name = tracked.entry.name.clone();
             if tracked.state.memory.drop_orders() {
                 self.remember(key);
             }
+            self.note_entry(name.as_str(), Happening::Removed);
         }
     }
 
@@ -114,6 +119,7 @@ impl Engine {
         let at = now();
         let mut order = Vec::with_capacity(entries.len());
         let mut events = Vec::new();
+        let mut news = Vec::new();
         let zone = host_zone();
         for SnapshotEntry { digest, mut entry, warnings } in entries {
             if let Some(window) = &mut entry.window {
@@ -125,12 +131,15 @@ impl Engine {
             if let Some(tracked) = self.entries.get_mut(&key) {
                 tracked.warnings = warnings;
                 if tracked.digest != digest {
+                    let fields = differences(&tracked.entry, &entry).into_iter().map(|found| found.field);
+                    news.push((entry.name.clone(), Happening::Changed { fields: fields.collect() }));
                     tracked.entry = Arc::new(entry);
                     tracked.digest = digest;
                     tracked.jitter = jitter;
                     events.push((key, Event::Rewritten));
                 }
             } else {
+                news.push((entry.name.clone(), Happening::Added));
                 let memory = self.journal.recall(&key).restarted(at);
                 let state = State { memory, ..State::default() };
                 let tracked = Tracked::new(Arc::new(entry), digest, warnings, jitter, state);
@@ -143,6 +152,10 @@ impl Engine {
         self.forget_commands();
         self.decided.retain(|(key, _)| self.entries.get(key).is_some());
         self.orders.forget_removed(&self.entries);
+        for (name, what) in news {
+            self.note_entry(name.as_str(), what);
+        }
+        self.manifest_adopted = true;
         for (key, event) in events {
             self.send(&key, event);
         }

@@ -8,10 +8,14 @@ mod explain;
 mod issuers;
 mod looks;
 mod manifest;
+mod notes;
 mod orders;
+mod plan;
 mod status;
 mod waves;
 mod work;
+
+use std::collections::BTreeMap;
 
 use phoenix_core::lifecycle::{Action, Context, Event, step};
 use phoenix_core::manifest::InvalidEntry;
@@ -24,6 +28,8 @@ use phoenix_issuers::Health;
 use phoenix_protocol::control::{ErrorDocument, Progress, RenewRequest, StatusDocument, SyncRequest};
 use phoenix_protocol::executor::{IssuerFacts, ManifestFacts};
 use phoenix_protocol::explain::ExplainDocument;
+use phoenix_protocol::history::Happening;
+use phoenix_protocol::plan::{PlanDocument, PlanRequest};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -31,10 +37,12 @@ use tracing::{error, info, warn};
 use crate::authorities::Authorities;
 use crate::clock::{WallTimer, Woken, now};
 use crate::executor::Executor;
+use crate::history::History;
 use crate::jobs::IssuerNews;
 use crate::journal::Journal;
 use entries::Entries;
 pub(crate) use manifest::Fetched;
+use notes::Before;
 use orders::Orders;
 
 /// Messages that are taken in before what was decided is carried out.
@@ -83,10 +91,12 @@ pub(crate) enum Message {
     Status(oneshot::Sender<StatusDocument>),
     /// Someone wants to know why an entry is as it is.
     Explain(String, Answering<ExplainDocument>),
-    /// Someone wants new certificates.
-    Renew(RenewRequest, OrderReply),
-    /// Someone wants everything in its desired state.
-    Sync(SyncRequest, OrderReply),
+    /// Someone wants to know what is going to happen, or would with other entries.
+    Plan(Option<PlanRequest>, Answering<PlanDocument>),
+    /// Someone, of that user id, wants new certificates.
+    Renew(RenewRequest, Option<u32>, OrderReply),
+    /// Someone, of that user id, wants everything in its desired state.
+    Sync(SyncRequest, Option<u32>, OrderReply),
 }
 
 /// Where the answer to a question about entries goes.
@@ -108,6 +118,11 @@ pub(crate) struct Engine {
     /// Of these, those that were just held and nobody was told of.
     held: Vec<AbsolutePath>,
     manifest: Option<ManifestFacts>,
+    /// Its entries were taken in once at least.
+    manifest_adopted: bool,
+    history: History,
+    /// Issuers that were told to be ready, or not to be, last.
+    issuers_ready: BTreeMap<IssuerName, bool>,
     /// Entries that the manifest has wrong.
     invalid: Vec<InvalidEntry>,
     /// Reports and orders that came before the first look.
@@ -129,6 +144,7 @@ impl Engine {
         sweep: Schedule,
         executor: Executor,
         journal: Journal,
+        history: History,
         messages: mpsc::Sender<Message>,
     ) -> Self {
         let at = now();
@@ -149,6 +165,9 @@ impl Engine {
             waves: Waves::default(),
             held: Vec::new(),
             manifest: None,
+            manifest_adopted: false,
+            history,
+            issuers_ready: BTreeMap::new(),
             invalid: Vec::new(),
             early: Vec::new(),
             decided: Vec::new(),
@@ -196,6 +215,7 @@ impl Engine {
 
     /// Makes durable what was decided, then sets it going.
     fn act(&mut self) {
+        self.note_issuers();
         self.sync_journal();
         // First looks go before work, so that a first report need not wait for a whole fleet to be issued.
         let early = self.is_early();
@@ -261,8 +281,11 @@ impl Engine {
             Message::Explain(name, reply) => {
                 let _ = reply.send(self.explain(&name));
             }
-            Message::Renew(request, reply) => self.renew(&request, reply),
-            Message::Sync(request, reply) => self.sync(&request, reply),
+            Message::Plan(candidate, reply) => {
+                let _ = reply.send(Ok(self.plan(candidate)));
+            }
+            Message::Renew(request, uid, reply) => self.renew(&request, uid, reply),
+            Message::Sync(request, uid, reply) => self.sync(&request, uid, reply),
         }
         if !self.early.is_empty() && !self.is_early() {
             for message in std::mem::take(&mut self.early) {
@@ -284,6 +307,7 @@ impl Engine {
             self.next_sweep = Some(at);
             self.early_until = self.early_until.min(at.plus(FIRST_LOOK));
             self.authorities.clock_set(at);
+            self.history.note([], Happening::ClockSet, at);
             self.journal.rewind(at);
         }
         if self.next_poll <= at {
@@ -328,6 +352,7 @@ impl Engine {
         let at = now();
         let (last_run, invited) = (self.last_run(key, at), self.waves.is_invited(key));
         let Some(tracked) = self.entries.get_mut(key) else { return };
+        let before = Before::new(&tracked.state, event.trouble());
         let availability = self.authorities.availability(&tracked.entry, at);
         let context = Context {
             entry: &tracked.entry,
@@ -345,6 +370,7 @@ impl Engine {
                 action => self.decided.push((key.clone(), action)),
             }
         }
+        self.note_change(key, &before, at);
         self.take_part(key, at);
         self.entries.note_look(key);
         self.orders.update(key, &self.entries, &self.authorities);

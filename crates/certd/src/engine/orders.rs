@@ -11,6 +11,7 @@ use phoenix_core::time::Timestamp;
 use phoenix_protocol::control::{
     EntryResult, ErrorDocument, Outcome, Progress, RenewRequest, SyncRequest, Until,
 };
+use phoenix_protocol::history::Happening;
 use tokio::sync::mpsc;
 
 use super::entries::{Entries, Tracked};
@@ -21,6 +22,8 @@ use crate::report::weightiest;
 
 /// How long an order is waited for unless the request says otherwise.
 const DEFAULT_TIMEOUT: u64 = 300;
+/// Names that the history of an order tells at most.
+const MOST_NAMES: usize = 100;
 
 /// Orders that someone waits for.
 #[derive(Default)]
@@ -38,6 +41,15 @@ struct Waiter {
 
 /// Said of an entry whose command is held for others.
 pub(super) const HELD: &str = "waiting for other certificates that share the command";
+
+/// What someone asked for, and how.
+struct Order {
+    /// User id of who asked.
+    uid: Option<u32>,
+    wish: Request,
+    timeout: Option<u64>,
+    no_wait: bool,
+}
 
 /// What an action is called in progress lines and in the log.
 pub(super) fn words(action: &Action) -> &'static str {
@@ -201,7 +213,7 @@ impl Waiter {
 
 impl Engine {
     /// `POST /v1/renew`
-    pub(super) fn renew(&mut self, request: &RenewRequest, reply: OrderReply) {
+    pub(super) fn renew(&mut self, request: &RenewRequest, uid: Option<u32>, reply: OrderReply) {
         let wish = Request {
             reissue: true,
             redeploy: false,
@@ -210,11 +222,12 @@ impl Engine {
             reach: reach(request.until),
         };
         let all = request.all && request.names.is_empty();
-        self.order(&request.names, all, &wish, request.timeout, request.no_wait, reply);
+        let order = Order { uid, wish, timeout: request.timeout, no_wait: request.no_wait };
+        self.order(&request.names, all, &order, reply);
     }
 
     /// `POST /v1/sync`
-    pub(super) fn sync(&mut self, request: &SyncRequest, reply: OrderReply) {
+    pub(super) fn sync(&mut self, request: &SyncRequest, uid: Option<u32>, reply: OrderReply) {
         let wish = Request {
             reissue: false,
             redeploy: request.force,
@@ -222,18 +235,12 @@ impl Engine {
             urgent: false,
             reach: reach(request.until),
         };
-        self.order(&request.names, request.names.is_empty(), &wish, request.timeout, false, reply);
+        let order = Order { uid, wish, timeout: request.timeout, no_wait: false };
+        self.order(&request.names, request.names.is_empty(), &order, reply);
     }
 
-    fn order(
-        &mut self,
-        names: &[String],
-        all: bool,
-        wish: &Request,
-        timeout: Option<u64>,
-        no_wait: bool,
-        reply: OrderReply,
-    ) {
+    fn order(&mut self, names: &[String], all: bool, order: &Order, reply: OrderReply) {
+        let wish = &order.wish;
         let keys = match self.chosen(names, all) {
             Ok(keys) => keys,
             Err(refusal) => {
@@ -242,7 +249,7 @@ impl Engine {
             }
         };
         let (progress, lines) = mpsc::unbounded_channel();
-        let timeout = Duration::from_secs(timeout.unwrap_or(DEFAULT_TIMEOUT).clamp(1, 86_400));
+        let timeout = Duration::from_secs(order.timeout.unwrap_or(DEFAULT_TIMEOUT).clamp(1, 86_400));
         let mut waiter = Waiter {
             keys: keys.clone(),
             open: keys.iter().map(|(key, _)| key.clone()).collect(),
@@ -251,9 +258,10 @@ impl Engine {
             deadline: now().plus(timeout),
             progress,
         };
-        if no_wait {
+        if order.no_wait {
             waiter.fill(Outcome::Accepted, "", &self.entries);
         }
+        self.note_order(&keys, all, order);
         // The waiter is placed after the orders, so that it sees none of what was before them.
         for (key, _) in &keys {
             self.send(key, Event::Ordered(wish.clone()));
@@ -263,6 +271,18 @@ impl Engine {
         self.orders.0.push(waiter);
         self.orders.finish();
         let _ = reply.send(Ok(lines));
+    }
+
+    fn note_order(&self, keys: &[(AbsolutePath, CertName)], all: bool, order: &Order) {
+        let named = keys.iter().map(|(_, name)| name.as_str()).take(if all { 0 } else { MOST_NAMES });
+        let what = Happening::Ordered {
+            order: if order.wish.reissue { "renew" } else { "sync" }.to_owned(),
+            uid: order.uid,
+            reach: order.wish.reach,
+            entries: keys.len(),
+            force: order.wish.redeploy,
+        };
+        self.history.note(named, what, now());
     }
 
     /// The entry of this name that the manifest has wrong.

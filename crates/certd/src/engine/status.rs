@@ -60,6 +60,7 @@ impl Engine {
     /// Warnings that belong to no single certificate.
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = self.authorities.warnings();
+        warnings.extend(self.history.problem());
         if let Some(listen) = self.settings.metrics {
             warnings.push(format!("[metrics] listen = \"{listen}\": this version serves no metrics"));
         }

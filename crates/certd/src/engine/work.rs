@@ -105,6 +105,7 @@ impl Engine {
             Action::Verify | Action::Recheck => debug!(%name, "{name}: {}: {why}", orders::words(action)),
             _ => info!(%name, "{name}: {}: {why}", orders::words(action)),
         }
+        self.note_begun(tracked);
         self.orders.progress(key, name, orders::words(action));
     }
 

@@ -127,7 +127,7 @@ impl History {
     }
 
     /// Waits until everything that was noted is in the file, but not for a disk that hangs.
-    async fn flush(&self) {
+    pub(crate) async fn flush(&self) {
         const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
         let (done, flushed) = oneshot::channel();
         if self.inner.queue.try_send(Order::Flush(done)).is_ok() {

@@ -53,11 +53,13 @@ pub(super) fn read(dir: &Path, wanted: &Wanted) -> Vec<Line> {
 
 /// The largest number that was given out.
 pub(super) fn last_seq(dir: &Path) -> u64 {
-    let mut last = 0;
-    for file in [OLDER, NEWER] {
+    let last = |file: &str| {
+        let mut last = 0;
         each_line(&dir.join(file), |head, _| last = last.max(head.seq));
-    }
-    last
+        last
+    };
+    // The older file matters only where nothing was written since it was put aside.
+    Some(last(NEWER)).filter(|seq| *seq > 0).unwrap_or_else(|| last(OLDER))
 }
 
 fn each_line(path: &Path, mut take: impl FnMut(Head, Vec<u8>)) {
@@ -68,7 +70,11 @@ fn each_line(path: &Path, mut take: impl FnMut(Head, Vec<u8>)) {
         let mut line = Vec::new();
         match lines.read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
-            Ok(_) if line.ends_with(b"\n") && line.len() <= LONGEST + 1 => {
+            Ok(_) if line.len() <= LONGEST + 1 => {
+                // What is whole but for its end counts: its number is taken.
+                if !line.ends_with(b"\n") {
+                    line.push(b'\n');
+                }
                 if let Ok(head) = serde_json::from_slice(&line) {
                     take(head, line);
                 }

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::facts::{Baseline, FileFact, Observation};
+use crate::facts::{Baseline, FileFact, Ledger, LivePair, Observation};
 use crate::manifest::{Entry, Principal};
+use crate::time::Timestamp;
 
 /// A field of an entry that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +89,28 @@ pub fn adapted(seen: &Observation, from: &Entry, to: &Entry) -> Observation {
     seen.live.companions_differ |= from.chain_path != to.chain_path || from.ca_path != to.ca_path;
     seen.wanted = seen.wanted.map(|wanted| access(wanted, from, to));
     seen
+}
+
+/// Facts of an entry of which nothing is known: no file is there, and nothing was done.
+pub fn unseen(entry: &Entry, at: Timestamp) -> Observation {
+    let nothing = LivePair {
+        cert: FileFact::Missing,
+        key: FileFact::Missing,
+        leaf: None,
+        key_public: None,
+        trusted: None,
+        companions_differ: false,
+    };
+    Observation {
+        at,
+        target_trouble: None,
+        live: nothing,
+        own: None,
+        ledger: Ledger::default(),
+        delivery_digest: entry.delivery.as_ref().map(|_| "a delivery".to_owned()),
+        command_digest: entry.command.as_ref().map(|_| "a command".to_owned()),
+        wanted: None,
+    }
 }
 
 /// Owner and mode that `to` asks for, as far as that can be told without the host's users.

@@ -244,7 +244,12 @@ impl Event {
     /// Some work was refused because the manifest moved on between decision and deed: no failure, but a reason
     /// to fetch the manifest.
     pub fn is_overtaken(&self) -> bool {
-        let trouble = match self {
+        self.trouble().is_some_and(|trouble| matches!(trouble.reason, Reason::Stale | Reason::UnknownEntry))
+    }
+
+    /// Why the work that ended with it went wrong, if it did.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
             Self::Look
             | Self::Sweep
             | Self::Rewritten
@@ -263,8 +268,7 @@ impl Event {
             | Self::Rechecked(result)
             | Self::RolledBack(result)
             | Self::Reinstated(result) => result.as_ref().err(),
-        };
-        trouble.is_some_and(|trouble| matches!(trouble.reason, Reason::Stale | Reason::UnknownEntry))
+        }
     }
 }
 
