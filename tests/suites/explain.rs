@@ -127,6 +127,10 @@ fn ten_lines_tell_the_cause_the_next_step_and_a_command_that_shows_it() -> Resul
     ensure!(again.status.code() == Some(7), "{again:?}");
     ensure!(String::from_utf8_lossy(&again.stderr).contains("hook is not welcome"), "{again:?}");
 
+    let out = daemon.certctl(["explain", "hook"])?;
+    let text = String::from_utf8(out.stdout)?;
+    ensure!(text.contains("/bin/pct runs under the profile ") && text.contains("in force: "), "{text}");
+
     waits_for(daemon, "locked", Reason::WrongPassword)?;
     let seen = Seen::of(daemon, "locked")?;
     seen.tells(Reason::WrongPassword, &["password"])?;

@@ -8,6 +8,7 @@ use phoenix_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::control::{CertificateStatus, IssuerStatus};
+use crate::executor::ProgramFacts;
 
 /// `GET /v1/explain?name=NAME`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,9 @@ pub struct ExplainDocument {
     pub hold: Option<Hold>,
     /// The entry's issuers.
     pub issuers: Vec<IssuerStatus>,
+    /// How the program of its command is confined on this machine.
+    #[serde(default)]
+    pub confinement: Option<ProgramFacts>,
 }
 
 /// What is being done.

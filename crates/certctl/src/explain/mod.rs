@@ -8,13 +8,14 @@ mod summary;
 mod work;
 
 use phoenix_core::explanation::reproduce::Reproduction;
+use phoenix_protocol::executor::ProgramFacts;
 use phoenix_protocol::explain::ExplainDocument;
 
 use crate::cli::ExplainArgs;
 use crate::client::RequestError;
 use crate::exit::Exit;
 use crate::output::{Output, note};
-use crate::plain::indented;
+use crate::plain::{indented, plain};
 use crate::{Failure, Session, names, span};
 
 pub(crate) use work::words as work_words;
@@ -83,8 +84,26 @@ fn render(document: &ExplainDocument, brief: bool) -> String {
         out.push_str(&head);
         out.push_str(&indented(&failure.message, "  "));
     }
+    if let Some(facts) = &document.confinement {
+        out.push_str(&confinement(facts));
+    }
     if let Some(explanation) = &document.explanation {
         out.push_str(&rules::render(explanation));
     }
     out
+}
+
+/// Which measures hold the command's program in.
+fn confinement(facts: &ProgramFacts) -> String {
+    let mut text = format!("{} runs under the profile {}", facts.path, facts.profile);
+    for (label, measures) in [("in force", &facts.in_force), ("not possible on this machine", &facts.missing)]
+    {
+        if !measures.is_empty() {
+            text.push_str(&[";\n  ", label, ": ", &measures.join(", ")].concat());
+        }
+    }
+    if let Some(why) = &facts.refused {
+        text.push_str(&[";\n  refused: ", why].concat());
+    }
+    format!("\nConfinement: {}\n", plain(&text))
 }

@@ -8,6 +8,7 @@ use phoenix_core::reason::Reason;
 use phoenix_core::settings::IssuerSettings;
 use phoenix_core::time::Timestamp;
 use phoenix_protocol::control::{CertificateStatus, ErrorDocument, IssuerStatus, SCHEMA};
+use phoenix_protocol::executor::ProgramFacts;
 use phoenix_protocol::explain::{ExplainDocument, FailureReport, Working};
 
 use super::Engine;
@@ -66,6 +67,7 @@ impl Engine {
             order: state.memory.order.clone(),
             hold: state.memory.hold.clone(),
             issuers: self.issuers_of(entry),
+            confinement: self.confinement_of(entry),
             certificate,
         }
     }
@@ -85,6 +87,12 @@ impl Engine {
 
     fn issuer_settings(&self, name: &str) -> Option<&IssuerSettings> {
         self.settings.issuers.iter().find(|issuer| issuer.name.as_str() == name)
+    }
+
+    /// How the program of the entry's command is confined.
+    fn confinement_of(&self, entry: &Entry) -> Option<ProgramFacts> {
+        let program = entry.command.as_ref()?.argv.first()?;
+        self.programs.iter().find(|facts| facts.path == *program).cloned()
     }
 
     fn issuers_of(&self, entry: &Entry) -> Vec<IssuerStatus> {
@@ -135,6 +143,7 @@ fn explain_invalid(entry: &InvalidEntry, at: Timestamp) -> ExplainDocument {
         order: None,
         hold: None,
         issuers: Vec::new(),
+        confinement: None,
         certificate,
     }
 }

@@ -10,7 +10,7 @@ use phoenix_core::name::AbsolutePath;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::schedule::Jitter;
 use phoenix_protocol::executor::{
-    Answer, IssuerFacts, ManifestFacts, ManifestState, Operation, Snapshot, SnapshotEntry,
+    Answer, IssuerFacts, ManifestFacts, ManifestState, Operation, ProgramFacts, Snapshot, SnapshotEntry,
 };
 use phoenix_protocol::history::Happening;
 use tracing::{info, warn};
@@ -24,6 +24,7 @@ use crate::executor::Executor;
 pub(crate) struct Fetched {
     facts: ManifestFacts,
     issuers: Vec<IssuerFacts>,
+    programs: Vec<ProgramFacts>,
     /// All entries; none when the manifest is the known one.
     entries: Option<(Vec<SnapshotEntry>, Vec<InvalidEntry>)>,
 }
@@ -35,7 +36,8 @@ const FETCHES: usize = 10;
 pub(super) async fn fetch(executor: &Executor, known: Option<&str>) -> Result<Fetched, Trouble> {
     let mut first = page(executor, true, usize::MAX >> 1).await?;
     if known == Some(first.manifest.digest.as_str()) {
-        return Ok(Fetched { facts: first.manifest, issuers: first.issuers, entries: None });
+        let Snapshot { manifest, issuers, programs, .. } = first;
+        return Ok(Fetched { facts: manifest, issuers, programs, entries: None });
     }
     for _ in 0..FETCHES {
         let mut entries = Vec::with_capacity(first.total);
@@ -52,7 +54,8 @@ pub(super) async fn fetch(executor: &Executor, known: Option<&str>) -> Result<Fe
         }
         if last.manifest.digest == first.manifest.digest && entries.len() == first.total {
             let entries = Some((entries, invalid));
-            return Ok(Fetched { facts: first.manifest, issuers: first.issuers, entries });
+            let Snapshot { manifest, issuers, programs, .. } = first;
+            return Ok(Fetched { facts: manifest, issuers, programs, entries });
         }
         first = last;
     }
@@ -71,8 +74,9 @@ impl Engine {
     pub(super) fn fetched(&mut self, fetched: Result<Fetched, Trouble>) {
         self.fetching = false;
         match fetched {
-            Ok(Fetched { facts, issuers, entries }) => {
+            Ok(Fetched { facts, issuers, programs, entries }) => {
                 self.announce(&facts);
+                self.programs = programs;
                 self.manifest = Some(facts);
                 // Issuers first: a new entry may need one at once.
                 self.informed(&issuers);

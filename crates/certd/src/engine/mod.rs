@@ -26,7 +26,7 @@ use phoenix_core::time::Timestamp;
 use phoenix_core::waves::Waves;
 use phoenix_issuers::Health;
 use phoenix_protocol::control::{ErrorDocument, Progress, RenewRequest, StatusDocument, SyncRequest};
-use phoenix_protocol::executor::{IssuerFacts, ManifestFacts};
+use phoenix_protocol::executor::{IssuerFacts, ManifestFacts, ProgramFacts};
 use phoenix_protocol::explain::ExplainDocument;
 use phoenix_protocol::history::Happening;
 use phoenix_protocol::plan::{PlanDocument, PlanRequest};
@@ -120,6 +120,8 @@ pub(crate) struct Engine {
     manifest: Option<ManifestFacts>,
     /// Its entries were taken in once at least.
     manifest_adopted: bool,
+    /// How the programs of commands are confined on this machine.
+    programs: Vec<ProgramFacts>,
     history: History,
     /// Issuers that were told to be ready, or not to be, last.
     issuers_ready: BTreeMap<IssuerName, bool>,
@@ -166,6 +168,7 @@ impl Engine {
             held: Vec::new(),
             manifest: None,
             manifest_adopted: false,
+            programs: Vec::new(),
             history,
             issuers_ready: BTreeMap::new(),
             invalid: Vec::new(),
