@@ -92,7 +92,8 @@ impl Reverted {
     }
 }
 
-/// Other content means that the command has to run again too; owner and mode are only put right.
+/// Other content means that the command has to run again too, whatever the daemon remembers: its run is taken out
+/// as well.
 fn note(entry: &Entry, guest: Guest, store: &EntryStore, reverted: Reverted) -> Result<(), Trouble> {
     if reverted == Reverted::Nothing {
         return Ok(());

@@ -127,7 +127,7 @@ fn whatever_took_the_place_of_a_file_is_not_what_was_delivered() {
 }
 
 #[test]
-fn another_owner_or_mode_is_put_right_without_running_the_command() {
+fn another_owner_or_mode_is_noticed_and_does_not_undo_that_the_command_has_run() {
     let mut bed = Bed::new(Kind::Lxc, "true");
     fs::set_permissions(bed.file("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(bed.rechecked(), (false, true));

@@ -3,6 +3,7 @@
 
 mod condition;
 mod delivery;
+mod documented;
 mod follow_up;
 mod reach;
 mod runners;
