@@ -172,8 +172,16 @@ fn put(entry: &StateDir, name: &str, home: &StateDir, number: u64) -> Result<(),
     Ok(())
 }
 
-/// Removes all but the last two. What cannot be removed now, or comes back after a power cut, is removed after
-/// the next commit.
+/// Removes what an interrupted commit left behind the last two.
+pub(crate) fn sweep(entry: &StateDir) -> Result<(), Trouble> {
+    if let Some(home) = entry.existing(GENERATIONS)? {
+        prune(&home);
+    }
+    Ok(())
+}
+
+/// Removes all but the last two. What cannot be removed now, or comes back after a power cut, is removed by the
+/// next recovery or after the next commit.
 fn prune(home: &StateDir) {
     let removed = numbers(home).and_then(|numbers| {
         numbers.iter().rev().skip(KEPT).try_for_each(|number| home.discard(&number.to_string()))

@@ -4,6 +4,7 @@ use phoenix_core::name::AbsolutePath;
 use phoenix_core::reason::Trouble;
 
 use crate::commit::Bench;
+use crate::generations;
 use crate::intent;
 use crate::stages;
 use crate::state::StateDir;
@@ -31,8 +32,9 @@ pub(crate) fn settle(bench: Bench<'_>) -> Result<(), Trouble> {
     })
 }
 
-/// Removes unfinished records from the state directory of an entry.
+/// Removes unfinished records, and pairs that are not kept any longer, from the state directory of an entry.
 pub(crate) fn sweep(entry: &StateDir) -> Result<(), Trouble> {
     entry.sweep()?;
+    generations::sweep(entry)?;
     stages::sweep(entry)
 }

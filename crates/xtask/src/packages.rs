@@ -39,6 +39,11 @@ const FOR_TESTS: &[Package] = &[
     },
     Package { name: "python3-pip", program: "/usr/bin/pip3", why: "fetching Traefik" },
     Package { name: "shellcheck", program: "/usr/bin/shellcheck", why: "checking the shell scripts" },
+    Package {
+        name: "strace",
+        program: "/usr/bin/strace",
+        why: "killing the executor at every disk-changing system call",
+    },
     Package { name: "systemd", program: "/usr/bin/systemd-analyze", why: "checking the units" },
     Package {
         name: "systemd-container",
