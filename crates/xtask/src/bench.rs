@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `load` | the bare rate of the CA: a client that does nothing but ask for certificates |
 //! | `runs` | the measurements |
+//! | `scale` | ten thousand entries |
 //! | `figures` | durations, memory, sizes, and the table |
 //!
 //! The first call builds everything with `--release` and starts itself again from there, so that the programs and
@@ -12,6 +13,7 @@
 mod figures;
 mod load;
 mod runs;
+mod scale;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -40,6 +42,7 @@ pub(crate) fn measure() -> Result<()> {
     let mut table = Table::default();
     runs::few_entries(&mut table)?;
     runs::many_entries(&mut table)?;
+    scale::measure(&mut table)?;
     figures::build(&mut table, PROGRAMS)?;
     println!("{table}");
     Ok(())

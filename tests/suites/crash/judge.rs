@@ -47,7 +47,7 @@ pub(crate) struct Judge {
 
 impl Judge {
     /// With a new executor: the files are those before or those after, all of them, and nothing else is left.
-    pub(crate) fn check(&self, place: &Place, mut executor: Executor) -> Result<Executor> {
+    pub(crate) fn check(&self, place: &Place, executor: &mut Executor) -> Result<()> {
         let seen = executor.observe(&self.entry)?;
         let tree = Tree::of_target(place)?;
         ensure!(tree == self.before || tree == self.after, "neither before nor after:\n{}", tree.shown());
@@ -69,13 +69,20 @@ impl Judge {
         executor.prepare(&self.entry).context("prepare")?;
         ensure!(names(&place.entry_state()?.join("staged"))?.len() == 1, "staged keys have been left");
         ensure!(Tree::of_target(place)? == tree, "a proof has changed the live files");
-        check_state(place)?;
-        Ok(executor)
+        check_state(place)
+    }
+
+    /// The operation is over, and has been done.
+    pub(crate) fn is_done(&self, place: &Place) -> Result<bool> {
+        Ok(Tree::of_target(place)? == self.after)
     }
 
     fn check_ledger(&self, seen: &Observation, finished: bool) -> Result<()> {
         let known = [&self.seen_before.ledger.activated, &self.seen_after.ledger.activated];
         ensure!(known.contains(&&seen.ledger.activated) || is_newer_run(seen), "deeds: {:?}", seen.ledger);
+        let of_pair = if finished { &self.seen_after } else { &self.seen_before };
+        let taken_back = &seen.ledger.rolled_back;
+        ensure!(*taken_back == of_pair.ledger.rolled_back, "taken back: {taken_back:?}");
         let settled = &seen.ledger.baseline;
         if finished && self.seen_after.live.cert.is_present() {
             ensure!(*settled == self.seen_after.ledger.baseline, "baseline: {settled:?}");
@@ -116,7 +123,7 @@ fn check_state(place: &Place) -> Result<()> {
     ensure!(left.is_empty(), "left in the state: {left:?}");
     for path in &files {
         let mode = fs::symlink_metadata(path)?.mode();
-        ensure!(mode & 0o077 == 0, "{} is open to others: {mode:o}", path.display());
+        ensure!(mode % 0o100 == 0, "{} is open to others: {mode:o}", path.display());
     }
     if let Ok(entry) = place.entry_state() {
         let kept = names(&entry.join("generations"))?;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use phoenix_core::reason::{Reason, Trouble};
@@ -33,6 +32,7 @@ pub(crate) struct Course {
     place: Place,
     operation: Operation,
     judge: Judge,
+    notes_afterwards: bool,
     /// Everything it does to a disk, in order.
     pub(crate) points: Vec<Point>,
 }
@@ -49,13 +49,13 @@ fn warm(place: &Place, operation: &Operation) -> Result<Executor> {
     Ok(executor)
 }
 
-fn points(calls: &[Call], threads: &BTreeMap<u32, String>) -> Result<Vec<Point>> {
+fn points(calls: &[Call], threads: &BTreeMap<u32, String>) -> Vec<Point> {
+    // A command has processes of its own, which change nothing of ours.
     let point = |(index, call): (usize, &Call)| {
-        let name = threads.get(&call.thread).context("the thread has ended");
-        let only = is_shadowed(calls, index).then(|| name.cloned()).transpose()?;
-        Ok(Point { call: call.clone(), only })
+        let name = threads.get(&call.thread).filter(|_| call.changes)?;
+        Some(Point { call: call.clone(), only: is_shadowed(calls, index).then(|| name.clone()) })
     };
-    calls.iter().enumerate().filter(|(_, call)| call.changes).map(point).collect()
+    calls.iter().enumerate().filter_map(point).collect()
 }
 
 impl Course {
@@ -68,11 +68,11 @@ impl Course {
         let watch = Strace::watch(Whom::Process(executor.pid()), &place.path("watched"))?;
         executor.ask(operation.clone())??;
         let threads = executor.threads()?;
-        let points = points(&watch.calls(place.root())?, &threads)?;
+        let points = points(&watch.calls(place.root())?, &threads);
         let (after, seen_after) = (Tree::of_target(&place)?, executor.observe(&entry)?);
         executor.end()?;
         let judge = Judge { entry, before, after, seen_before, seen_after };
-        Ok(Self { place, operation, judge, points })
+        Ok(Self { place, operation, judge, notes_afterwards: scenario.notes_afterwards, points })
     }
 
     /// Does it again, struck at this point.
@@ -107,13 +107,35 @@ impl Course {
         self.struck(point, fate)
     }
 
+    /// With the next executor everything is as it should be.
+    fn check_restarted(&self) -> Result<()> {
+        let mut executor = Executor::start(&self.place)?;
+        self.judge.check(&self.place, &mut executor)?;
+        executor.end()
+    }
+
+    /// Killed at the first of these points that `wanted` names: what is left, for others to recover.
+    pub(crate) fn interrupted(self, wanted: impl Fn(&Call) -> bool) -> Result<(Place, Judge)> {
+        let point = self.points.iter().find(|point| wanted(&point.call)).context("there is no such call")?;
+        let (executor, _) = self.hit(point, Fate::Killed)?;
+        executor.death()?;
+        self.place.save()?;
+        Ok((self.place, self.judge))
+    }
+
+    /// Everything as it is before.
+    pub(crate) fn not_begun(self) -> Result<(Place, Judge)> {
+        self.place.bring_back()?;
+        Ok((self.place, self.judge))
+    }
+
     /// Killed at this point and started again.
     pub(crate) fn kill(&self, point: &Point) -> Result<()> {
         let (executor, answer) = self.hit(point, Fate::Killed)?;
         ensure!(answer.is_none(), "it was not killed: {answer:?}");
         let death = executor.death()?;
         ensure!(death.signal() == Some(9), "it ended otherwise: {death}");
-        self.judge.check(&self.place, Executor::start(&self.place)?)?.end()
+        self.check_restarted()
     }
 
     /// The call fails at this point: it is told, and the old pair is there at once.
@@ -131,11 +153,12 @@ impl Course {
             Some(Err(trouble)) => {
                 let clear = trouble.reason == reason && trouble.message.contains(words);
                 ensure!(clear && trouble.message.contains("`/"), "an unclear error: {trouble:?}");
-                ensure!(tree == self.judge.before, "the old files are not intact:\n{}", tree.shown());
+                let intact = tree == self.judge.before || self.notes_afterwards && tree == self.judge.after;
+                ensure!(intact, "the old files are not intact:\n{}", tree.shown());
             }
         }
         executor.end()?;
-        self.judge.check(&self.place, Executor::start(&self.place)?)?.end()
+        self.check_restarted()
     }
 
     /// From this point on the calls of this name fail: mended when they work again.
@@ -143,7 +166,7 @@ impl Course {
         let (executor, answer) = self.hit(point, Fate::FailsFromNowOn(error))?;
         ensure!(answer.is_some(), "it does not answer");
         executor.end()?;
-        self.judge.check(&self.place, Executor::start(&self.place)?)?.end()
+        self.check_restarted()
     }
 }
 
@@ -158,18 +181,3 @@ impl std::fmt::Display for Missed {
 }
 
 impl std::error::Error for Missed {}
-
-/// Runs `work` for each of `points`, and says which one was too much.
-pub(crate) fn each<'a, P: std::fmt::Debug + 'a>(
-    name: &str,
-    points: impl IntoIterator<Item = &'a P>,
-    mut work: impl FnMut(&P) -> Result<()>,
-) -> Result<usize> {
-    let (start, mut count) = (Instant::now(), 0);
-    for point in points {
-        work(point).with_context(|| format!("{name}, at {point:?}"))?;
-        count += 1;
-    }
-    eprintln!("{name}: {count} points in {:.1} s", start.elapsed().as_secs_f64());
-    Ok(count)
-}

@@ -155,6 +155,7 @@ impl Place {
     /// Keeps state and target as they are now.
     pub(crate) fn save(&self) -> Result<()> {
         let kept = self.text("kept");
+        let _ = fs::remove_dir_all(&kept);
         fs::create_dir(&kept)?;
         run("cp", ["-a", &self.text("state"), &self.text("target"), &kept])?;
         Ok(())

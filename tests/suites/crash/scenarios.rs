@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::Result;
-use phoenix_protocol::executor::Operation;
+use phoenix_protocol::executor::{Operation, RollbackTo};
 
 use crate::executor::Executor;
 use crate::place::{Place, Shape};
@@ -12,6 +12,8 @@ use crate::place::{Place, Shape};
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) shape: Shape,
+    /// Something is noted after the files are in place. When that fails, it is told although they are.
+    pub(crate) notes_afterwards: bool,
     /// Brings the place into the state before, and gives the request. No executor runs afterwards.
     arrange: fn(&Place) -> Result<Operation>,
 }
@@ -24,6 +26,10 @@ impl Scenario {
         place.save()?;
         Ok((place, operation))
     }
+}
+
+const fn scenario(name: &'static str, shape: Shape, arrange: fn(&Place) -> Result<Operation>) -> Scenario {
+    Scenario { name, shape, notes_afterwards: false, arrange }
 }
 
 /// Lets an executor do something, and end.
@@ -80,6 +86,23 @@ fn healing_of_a_foreign_pair(place: &Place) -> Result<Operation> {
     Ok(operation)
 }
 
+fn rollback(place: &Place) -> Result<Operation> {
+    with(place, |executor| {
+        place.issue(executor, 1)?;
+        place.issue(executor, 2)?;
+        Ok(Operation::Rollback { entry: executor.entry()?, to: RollbackTo::Previous })
+    })
+}
+
+/// What was taken back is put in place again.
+fn second_try(place: &Place) -> Result<Operation> {
+    let rollback = rollback(place)?;
+    with(place, |executor| {
+        executor.ask(rollback)??;
+        Ok(Operation::Rollback { entry: executor.entry()?, to: RollbackTo::Newer })
+    })
+}
+
 fn activation(place: &Place) -> Result<Operation> {
     with(place, |executor| {
         place.issue(executor, 1)?;
@@ -89,14 +112,22 @@ fn activation(place: &Place) -> Result<Operation> {
     })
 }
 
+/// The one whose interruptions are recovered from.
+pub(crate) const RENEWAL: &Scenario = &SCENARIOS[2];
+
 /// Everything that changes a disk for an entry.
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "first prepare", shape: Shape::Full, arrange: first_prepare },
-    Scenario { name: "first installation", shape: Shape::Plain, arrange: first_installation },
-    Scenario { name: "renewal", shape: Shape::Full, arrange: renewal },
-    Scenario { name: "third renewal", shape: Shape::Plain, arrange: third_renewal },
-    Scenario { name: "renewal of a combined file", shape: Shape::Combined, arrange: renewal },
-    Scenario { name: "healing of a deletion", shape: Shape::Full, arrange: healing_of_a_deletion },
-    Scenario { name: "healing of a foreign pair", shape: Shape::Plain, arrange: healing_of_a_foreign_pair },
-    Scenario { name: "activation", shape: Shape::Plain, arrange: activation },
+    scenario("first prepare", Shape::Full, first_prepare),
+    scenario("first installation", Shape::Plain, first_installation),
+    scenario("renewal", Shape::Full, renewal),
+    scenario("third renewal", Shape::Plain, third_renewal),
+    scenario("renewal of a combined file", Shape::Combined, renewal),
+    scenario("healing of a deletion", Shape::Full, healing_of_a_deletion),
+    Scenario {
+        notes_afterwards: true,
+        ..scenario("healing of a foreign pair", Shape::Plain, healing_of_a_foreign_pair)
+    },
+    scenario("rollback", Shape::Full, rollback),
+    scenario("second try after a rollback", Shape::Plain, second_try),
+    scenario("activation", Shape::Plain, activation),
 ];

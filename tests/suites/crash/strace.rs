@@ -53,7 +53,7 @@ pub(crate) struct Call {
     pub(crate) name: String,
     /// Its number among the thread's calls of that name, from one.
     pub(crate) number: usize,
-    /// It changes something below the place: it is no reading, and no word on a socket.
+    /// It changes the executor's state or a live file: it is no reading, and no word on a socket or in a log.
     pub(crate) changes: bool,
     /// As strace shows it, without content.
     pub(crate) line: String,
@@ -164,7 +164,9 @@ fn parse(text: &str, place: &str) -> Vec<Call> {
         let number = counts.entry((thread, name.to_owned())).or_default();
         *number += 1;
         let opens = matches!(name, "open" | "openat");
-        let changes = arguments.contains(place) && (!opens || arguments.contains("O_CREAT"));
+        let durable =
+            ["/state/", "/target/"].iter().any(|below| arguments.contains(&format!("{place}{below}")));
+        let changes = durable && (!opens || arguments.contains("O_CREAT"));
         let line = rest.replace(place, "");
         calls.push(Call { thread, name: name.to_owned(), number: *number, changes, line });
     }
@@ -185,13 +187,13 @@ pub(crate) fn is_shadowed(calls: &[Call], index: usize) -> bool {
 fn a_watched_run_is_understood() {
     let text = concat!(
         "71 openat(AT_FDCWD</>, \"/etc/hosts\", O_RDONLY) = 3</etc/hosts>\n",
-        "72 openat(4</p/a>, \".new-1\", O_WRONLY|O_CREAT|O_EXCL, 0600) = 5</p/a/.new-1>\n",
-        "71 openat(4</p/a>, \".new-2\", O_WRONLY|O_CREAT|O_EXCL, 0600) = 5</p/a/.new-2>\n",
+        "72 openat(4</p/state/a>, \".new-1\", O_WRONLY|O_CREAT|O_EXCL, 0600) = 5</p/state/a/.new-1>\n",
+        "71 openat(4</p/state/a>, \".new-2\", O_WRONLY|O_CREAT|O_EXCL, 0600) = 5</p/state/a/.new-2>\n",
         "71 write(6<socket:[9]>, \"\"..., 10) = 10\n",
-        "71 write(5</p/a/.new-2>, \"\"..., 10 <unfinished ...>\n",
+        "71 write(5</p/state/a/.new-2>, \"\"..., 10 <unfinished ...>\n",
         "71 <... write resumed>) = 10\n",
-        "72 write(5</p/a/.new-1>, \"\"..., 10) = 10\n",
-        "72 write(5</p/a/.new-1>, \"\"..., 10) = 10\n",
+        "72 write(5</p/state/a/.new-1>, \"\"..., 10) = 10\n",
+        "72 write(5</p/state/a/.new-1>, \"\"..., 10) = 10\n",
         "71 +++ exited with 0 +++\n",
     );
     let calls = parse(text, "/p");

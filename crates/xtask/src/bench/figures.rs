@@ -37,7 +37,8 @@ pub(super) fn percentile(values: &[Duration], percent: usize) -> Duration {
 
 /// Milliseconds.
 pub(super) fn milliseconds(time: Duration) -> String {
-    format!("{:.0} ms", time.as_secs_f64() * 1000.0)
+    let milliseconds = time.as_secs_f64() * 1000.0;
+    if milliseconds < 10.0 { format!("{milliseconds:.2} ms") } else { format!("{milliseconds:.0} ms") }
 }
 
 /// How many per second.
@@ -67,6 +68,18 @@ pub(super) fn processor_time(pid: u32) -> Result<Duration> {
     let ticks: Vec<u64> = fields.skip(11).take(4).map(str::parse).collect::<Result<_, _>>()?;
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     Ok(Duration::from_secs(ticks.iter().sum()) / u32::try_from(per_second)?)
+}
+
+/// Processor time of the living threads of a process, to the nanosecond (sched-stats in the kernel's documentation:
+/// the first number of `schedstat`).
+pub(super) fn running_time(pid: u32) -> Result<Duration> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("no process {pid}"))? {
+        // A thread may end meanwhile.
+        let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+        sum += text.split_ascii_whitespace().next().and_then(|first| first.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(sum))
 }
 
 /// What was built from how much.
@@ -107,6 +120,12 @@ mod tests {
         let me = std::process::id();
         let before = processor_time(me)?;
         assert!(processor_time(me)? >= before);
+        Ok(())
+    }
+
+    #[test]
+    fn running_time_of_a_process_is_read() -> Result<()> {
+        assert!(running_time(std::process::id())? > Duration::ZERO);
         Ok(())
     }
 
