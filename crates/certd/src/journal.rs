@@ -5,6 +5,9 @@
 //! the worst that a lost line costs is an early retry. The file is written anew when it has grown well beyond
 //! what is alive in it.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod any_bytes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};

@@ -39,4 +39,13 @@ mod validate;
 mod verification;
 mod watch;
 
+/// What the fuzz targets call.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    /// Any bytes as journal. Panics where something is lost that need not be.
+    pub fn journal(bytes: &[u8]) {
+        crate::journal::any_bytes::check(bytes);
+    }
+}
+
 pub use run::run;

@@ -1,4 +1,6 @@
-//! A whole pair in one file of the state: one line of JSON, then its parts as they are.
+//! A whole pair in one file of the state: one line of JSON, one with the SHA-256 of the first, then its parts as
+//! they are. The JSON holds the sums of the parts, so that no damage goes unnoticed: a path that a single bit has
+//! changed would tear a pair.
 //!
 //! One file, because one fsync(2) makes it durable and one rename(2) moves it. The parts are PEM, which may have
 //! other text before it, so that programs that read PEM can read such a file as it stands.
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::intent::Intent;
+use crate::pair::sha256_hex;
 use crate::parts::{Meta, Parts};
 use crate::state::StateDir;
 
@@ -17,7 +20,7 @@ use crate::state::StateDir;
 pub(crate) struct Record {
     head: Head,
     bytes: Zeroizing<Vec<u8>>,
-    /// Where the first line ends.
+    /// Where the parts begin.
     body: usize,
 }
 
@@ -57,7 +60,17 @@ impl Record {
         let head = serde_json::to_vec(&head).map_err(|error| {
             Trouble::new(Reason::Internal, format!("cannot encode a state record: {error}"))
         })?;
-        let all = [&head, &b"\n"[..], &parts.key, &parts.cert, &parts.chain, ca.unwrap_or_default()];
+        let sum = sha256_hex(&head);
+        let all = [
+            &head,
+            &b"\n"[..],
+            sum.as_bytes(),
+            b"\n",
+            &parts.key,
+            &parts.cert,
+            &parts.chain,
+            ca.unwrap_or_default(),
+        ];
         // One allocation of the final size: a growing vector would leave copies of the key behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(all.iter().map(|part| part.len()).sum()));
         for part in all {
@@ -78,9 +91,14 @@ impl Record {
     }
 
     fn decode(bytes: Zeroizing<Vec<u8>>) -> Option<Self> {
-        let end = bytes.iter().position(|byte| *byte == b'\n')?;
-        let head = serde_json::from_slice(bytes.get(..end)?).ok()?;
-        Some(Self { head, bytes, body: end + 1 })
+        let mut lines = bytes.splitn(3, |byte| *byte == b'\n');
+        let (head, sum) = (lines.next()?, lines.next()?);
+        if sha256_hex(head).as_bytes() != sum {
+            return None;
+        }
+        let body = head.len() + sum.len() + 2;
+        let head = serde_json::from_slice(head).ok()?;
+        Some(Self { head, bytes, body })
     }
 
     pub(crate) fn plan(&self) -> Option<&Intent> {
@@ -166,12 +184,9 @@ mod tests {
             prop_assert_eq!(decode(&bytes).unwrap().parts().unwrap().sums(), parts.sums());
             let torn = decode(&bytes[..end.index(bytes.len())]);
             prop_assert!(torn.is_none_or(|record| record.parts().is_none()));
-            let body = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
-            if body < bytes.len() {
-                let mut changed = bytes.to_vec();
-                changed[body + flip.index(bytes.len() - body)] ^= 1;
-                prop_assert!(decode(&changed).unwrap().parts().is_none());
-            }
+            let mut changed = bytes.to_vec();
+            changed[flip.index(bytes.len())] ^= 1;
+            prop_assert!(decode(&changed).is_none_or(|record| record.parts().is_none()));
         }
     }
 }

@@ -7,10 +7,13 @@
 //! | `bench` | measures the release programs beside the bare rate of a real CA |
 //! | `simulate` | runs certificates through years of trouble under virtual time |
 //! | `generate` | writes the files that are made from the code |
+//! | `fuzz` | runs the fuzz targets of the parsers and of the state files |
+//! | `soak` | what takes longer than an ordinary test run may |
 //! | `deny` | checks dependencies against `.deny.toml`, fetching `cargo deny` if it is absent |
 
 mod bench;
 mod deny;
+mod fuzz;
 mod generate;
 mod packages;
 mod peers;
@@ -18,6 +21,7 @@ mod roots;
 mod scripts;
 mod shell;
 mod simulate;
+mod soak;
 mod testing;
 
 use std::process::ExitCode;
@@ -51,6 +55,10 @@ enum Task {
     Simulate(simulate::Options),
     /// Write the files that are made from the code
     Generate,
+    /// Fuzz what is read from files
+    Fuzz(fuzz::Options),
+    /// Run what takes longer than an ordinary test run may
+    Soak(soak::Options),
     /// Check dependencies: bans, licences, sources
     Deny,
 }
@@ -63,6 +71,8 @@ fn main() -> ExitCode {
         Task::Bench { measure: true } => bench::measure(),
         Task::Simulate(options) => simulate::run(&options),
         Task::Generate => generate::run(),
+        Task::Fuzz(options) => fuzz::run(&options),
+        Task::Soak(options) => soak::run(&options),
         Task::Deny => deny::run(),
     };
     match result {

@@ -4,6 +4,7 @@
 
 mod bed;
 mod crash;
+mod damage;
 mod errors;
 mod hostile;
 mod install;
