@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # prepare.sh - make the root file systems for the box that plays the hypervisor, and for its guests.
 #
-#   prepare.sh OUT      OUT must not exist; about 100 s, half a gigabyte
+#   prepare.sh OUT [RELEASE]   OUT must not exist; about 100 s, half a gigabyte. RELEASE is bookworm (Debian 12, as
+#                              under Proxmox VE 8: systemd 252, LXC 5) or trixie (Debian 13, as under 9: 257, LXC 6)
 #
-#   OUT/root            Debian 12 with systemd, LXC and the QEMU guest agent: for the box, for privileged containers
+#   OUT/root            Debian with systemd, LXC and the QEMU guest agent: for the box, for privileged containers
 #                       and for virtual machines
 #   OUT/root-100000     the same with owners moved by 100000, for unprivileged containers
 #
 # Needs: Debian 12, root, bash, python3; installs debootstrap with apt-get. Nothing is downloaded but Debian's packages.
 set -euo pipefail
 
-out=$(realpath -m -- "${1:?usage: prepare.sh OUT}")
+out=$(realpath -m -- "${1:?usage: prepare.sh OUT [RELEASE]}")
+release=${2:-bookworm}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 [ ! -e "$out" ] || { echo "prepare: $out exists already" >&2; exit 1; }
 export DEBIAN_FRONTEND=noninteractive
@@ -25,7 +27,7 @@ packages=systemd,systemd-sysv,dbus,lxc,uidmap,qemu-guest-agent,python3-minimal,l
 packages=$packages,openssl,ca-certificates
 
 mkdir -p "$out"
-debootstrap --variant=minbase --include="$packages" bookworm "$out/root" ${mirror:+"$mirror"} >"$out/log" || {
+debootstrap --variant=minbase --include="$packages" "$release" "$out/root" ${mirror:+"$mirror"} >"$out/log" || {
   tail -n 20 "$out/log" >&2
   exit 1
 }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Measure {
     /// Set-user-id programs and file capabilities give it nothing (`PR_SET_NO_NEW_PRIVS`).
     NoNewPrivileges,
+    /// It mounts and unmounts nothing (seccomp(2)); among the refused system calls of the stricter profiles.
+    NoMounts,
     /// Its capability bounding set is cut down; ambient and inheritable sets are empty (capabilities(7)).
     Capabilities,
     /// System calls that no command needs are refused (seccomp(2)).
@@ -51,6 +53,7 @@ impl Measure {
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoNewPrivileges => "no-new-privileges",
+            Self::NoMounts => "no-mounts",
             Self::Capabilities => "capabilities",
             Self::SystemCalls => "system-calls",
             Self::SocketFamilies => "socket-families",

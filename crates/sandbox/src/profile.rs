@@ -11,7 +11,7 @@ use crate::measure::Measure;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
-    /// What every command gets: a session of its own, no inherited descriptors, `no_new_privs`.
+    /// What every command gets: a session of its own, no inherited descriptors, `no_new_privs`, no mounts.
     #[default]
     Plain,
     /// For `pct` and `qm`: as much as entering a guest bears. It must see the host's processes, network and
@@ -131,6 +131,7 @@ impl Profile {
         use Measure as M;
         let mut measures = vec![M::NoNewPrivileges];
         if matches!(self, Self::Plain) {
+            measures.push(M::NoMounts);
             return measures;
         }
         measures.extend([M::Capabilities, M::SystemCalls, M::SocketFamilies]);
@@ -192,7 +193,7 @@ mod tests {
             assert!(closed.contains(&measure) && !open.contains(&measure), "{measure}");
         }
         assert!(open.contains(&Measure::HiddenPaths) && !closed.contains(&Measure::HiddenPaths));
-        assert_eq!(Profile::Plain.measures(), [Measure::NoNewPrivileges]);
+        assert_eq!(Profile::Plain.measures(), [Measure::NoNewPrivileges, Measure::NoMounts]);
         assert!(!Profile::Guest(Guest::default()).measures().contains(&Measure::FileRules));
     }
 

@@ -28,9 +28,16 @@ pub fn scripts() -> PathBuf {
     peers::tree().join("tests/hypervisor")
 }
 
+/// The release of Debian in the box: what `PHOENIX_BOX_RELEASE` names, else `bookworm`.
+pub fn release() -> String {
+    let named = std::env::var("PHOENIX_BOX_RELEASE").ok().filter(|name| !name.is_empty());
+    named.unwrap_or_else(|| "bookworm".to_owned())
+}
+
 /// Where the root file systems lie, whether or not they have been made. A changed script means another place.
 pub fn place() -> PathBuf {
-    peers::directory().join(format!("hypervisor-{:016x}", peers::fingerprint(&SCRIPTS.concat())))
+    let fingerprint = peers::fingerprint(&SCRIPTS.concat());
+    peers::directory().join(format!("hypervisor-{}-{fingerprint:016x}", release()))
 }
 
 /// A guest of the box.

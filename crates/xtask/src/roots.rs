@@ -11,20 +11,25 @@ use crate::shell::{command, run};
 /// Makes those that are not there yet.
 pub(crate) fn ensure() -> Result<()> {
     let box_script = hypervisor::scripts().join("prepare.sh");
-    ensure_one("the box that plays the hypervisor", &hypervisor::place(), &box_script)?;
+    ensure_one(
+        "the box that plays the hypervisor",
+        &hypervisor::place(),
+        &box_script,
+        &[&hypervisor::release()],
+    )?;
     let machine_script = machine::scripts().join("prepare.sh");
-    ensure_one("the machines that run Traefik, Docker and nginx", &machine::place(), &machine_script)
+    ensure_one("the machines that run Traefik, Docker and nginx", &machine::place(), &machine_script, &[])
 }
 
-/// Makes one by its script, under another name that is changed when it is complete.
-fn ensure_one(what: &str, place: &Path, script: &Path) -> Result<()> {
+/// Makes one by its script, which gets these further words, under another name that is changed when it is complete.
+fn ensure_one(what: &str, place: &Path, script: &Path, words: &[&str]) -> Result<()> {
     if place.is_dir() {
         eprintln!("the root file system of {what} is at {}", place.display());
         return Ok(());
     }
     eprintln!("making the root file system of {what}: about two minutes, once");
     let unfinished = unfinished(place)?;
-    let made = run(command("bash", [script, &unfinished]).stdout(std::io::stderr()));
+    let made = run(command("bash", [script, &unfinished]).args(words).stdout(std::io::stderr()));
     if made.is_err() {
         // debootstrap may have left file systems mounted there.
         let words = ["-rf", "--one-file-system", "--"];

@@ -3,6 +3,7 @@
 
 mod adversity;
 mod bed;
+mod hooks;
 mod hygiene;
 mod link;
 

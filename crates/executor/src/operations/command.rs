@@ -4,11 +4,13 @@
 use phoenix_core::manifest::{Entry, GuestKind};
 use phoenix_core::name::AbsolutePath;
 use phoenix_core::reason::Trouble;
+use phoenix_core::settings::Confined;
 use phoenix_core::time::Timestamp;
 use phoenix_guests::excerpt::excerpt;
 use phoenix_guests::{Hypervisor, Programs, Said};
 use phoenix_sandbox::{Cancel, CommandSpec, Finished, Runner, SandboxError};
 
+use super::advice::advised;
 use super::profiles::Profiles;
 use super::trail::Trail;
 use super::{Executor, allowed};
@@ -23,7 +25,12 @@ impl Executor {
         trail: &Trail,
     ) -> Result<Said, Trouble> {
         allowed::check(spec.program(), &self.settings.executor.commands)?;
-        self.with_hypervisor(entries, trail, |hypervisor| hypervisor.run(spec))
+        let done = self.with_hypervisor(entries, trail, |hypervisor| hypervisor.run(spec));
+        let confined = self.settings.executor.program(spec.program()).map(|program| &program.confined);
+        match confined {
+            Some(Confined::Strict(_)) => done.map_err(|trouble| advised(trouble, spec.program())),
+            _ => done,
+        }
     }
 
     /// Lets `work` reach into a guest of this kind. What is sent there goes over standard input: no file of any entry

@@ -20,9 +20,11 @@
 //! | [`profiles`] | how far each program is confined |
 //! | [`programs`] | what of that is in force on this machine |
 //! | [`trail`] | which programs were run for a request |
+//! | [`advice`] | what to open for a command that its profile has stopped |
 //! | [`allowed`] | may this program be run |
 
 mod activate;
+mod advice;
 mod allowed;
 mod budget;
 mod chain;

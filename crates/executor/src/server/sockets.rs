@@ -60,13 +60,14 @@ impl Source {
         Ok(Self::Pair(stream))
     }
 
-    /// The listening socket from systemd: standard input with `StandardInput=socket`, else descriptor 3.
+    /// The listening socket from systemd: standard input with `StandardInput=socket`, of which nothing else tells
+    /// (systemd.exec(5)), else descriptor 3.
     pub fn systemd() -> Result<Self, SocketError> {
-        let passed = sd_notify::listen_fds()?.next().ok_or(SocketError::NoSocket)?;
         let stdin = std::io::stdin();
         let fd = if sockopt::socket_acceptconn(&stdin).ok() == Some(true) {
             stdin.as_fd().try_clone_to_owned()?
         } else {
+            let passed = sd_notify::listen_fds()?.next().ok_or(SocketError::NoSocket)?;
             duplicate(passed).map_err(SocketError::Handover)?
         };
         if sockopt::socket_domain(&fd).ok() != Some(AddressFamily::UNIX)

@@ -89,7 +89,7 @@ fn a_configuration_that_others_can_write_is_refused() {
     let place = Place::new(&json!([]));
     chmod(&place.path("certd.toml"), 0o646);
     let (_ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-    let runner = std::sync::Arc::new(Supervised::current());
+    let runner = std::sync::Arc::new(Supervised::new(env!("CARGO_BIN_EXE_phoenix-executor")));
     let error = serve(&place.options(), Source::Pair(theirs), runner).unwrap_err();
     assert!(matches!(error, StartError::Configuration(_)), "{error}");
     assert!(error.to_string().contains("chmod go-w"), "{error}");
@@ -106,7 +106,7 @@ fn command_line_paths_take_the_place_of_configured_ones() {
         ..place.options()
     };
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-    let runner = std::sync::Arc::new(Supervised::current());
+    let runner = std::sync::Arc::new(Supervised::new(env!("CARGO_BIN_EXE_phoenix-executor")));
     let thread = std::thread::spawn(move || serve(&options, Source::Pair(theirs), runner));
     let mut link = crate::rig::Link::over(ours, thread);
     link.ask(Operation::Hello { version: VERSION }).unwrap();

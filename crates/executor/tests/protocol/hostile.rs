@@ -215,7 +215,10 @@ fn what_is_no_frame_ends_the_connection_and_nothing_else() {
 fn the_greeting_comes_first_and_has_the_right_version() {
     let place = place();
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-    let (options, runner) = (place.options(), std::sync::Arc::new(phoenix_sandbox::Supervised::current()));
+    let (options, runner) = (
+        place.options(),
+        std::sync::Arc::new(phoenix_sandbox::Supervised::new(env!("CARGO_BIN_EXE_phoenix-executor"))),
+    );
     let thread = std::thread::spawn(move || {
         phoenix_executor::serve(&options, phoenix_executor::Source::Pair(theirs), runner)
     });

@@ -5,6 +5,7 @@
 mod authority;
 mod ca;
 mod commands;
+mod confined;
 mod guests;
 mod hostile;
 mod issuing;

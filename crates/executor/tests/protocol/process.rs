@@ -20,14 +20,14 @@ use crate::rig::{Link, Place};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_phoenix-executor");
 
-fn command(place: &Place) -> Command {
+pub(crate) fn command(place: &Place) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(["--stdin-socket", "--config", &place.text("certd.toml")]);
     command
 }
 
 /// Starts the executor with one end of a socket pair.
-fn spawn(mut command: Command) -> (Child, Link) {
+pub(crate) fn spawn(mut command: Command) -> (Child, Link) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let child = command.stdin(Stdio::from(OwnedFd::from(theirs))).spawn().unwrap();
     // The command holds the descriptor that it gave to the child.
@@ -93,7 +93,7 @@ fn any_user_can_run_it_on_files_of_its_own() {
     assert!(ended.status.success() && log.contains("LimitMEMLOCK=infinity"), "{log}");
 }
 
-fn give(path: &Path, user: u32) {
+pub(crate) fn give(path: &Path, user: u32) {
     chown(path, Some(user), Some(user)).unwrap();
     if path.is_dir() {
         for entry in fs::read_dir(path).unwrap() {
@@ -107,10 +107,10 @@ fn a_socket_of_systemd_serves_one_daemon_after_another() {
     let place = Place::new(&json!([]));
     place.manifest(&json!([place.web(&json!({}))]));
     // As descriptor 3, and as standard input.
-    for redirection in ["exec 3<&0 </dev/null;", "exec 3<&0;"] {
+    for redirection in ["exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$", ""] {
         let path = place.path("socket");
         let listener = UnixListener::bind(&path).unwrap();
-        let script = format!("{redirection} LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" --config \"$1\"");
+        let script = format!("{redirection} exec \"$0\" --config \"$1\"");
         let mut child = Command::new("/bin/sh")
             .args(["-c", &script, PROGRAM, &place.text("certd.toml")])
             .stdin(Stdio::from(OwnedFd::from(listener)))

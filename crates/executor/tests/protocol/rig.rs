@@ -99,7 +99,11 @@ control_socket = "{control}"
 socket = "{socket}"
 state_dir = "{state}"
 target_roots = ["{target}"]
-commands = ["{hook}", "{fail}", "{pct}", "{qm}"]
+commands = ["{hook}", "{fail}", "{pct}", "{qm}", "{strict}", "{free}"]
+
+[[executor.program]]
+path = "{free}"
+profile = "plain"
 
 [[executor.program]]
 path = "{hook}"
@@ -137,6 +141,8 @@ password_file = "{password}"
             target = at("target"),
             all = at("").trim_end_matches('/'),
             guests = at("guests"),
+            strict = at("bin/strict"),
+            free = at("bin/free"),
             hook = at("bin/hook"),
             fail = at("bin/fail"),
             pct = at("bin/pct"),

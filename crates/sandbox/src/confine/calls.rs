@@ -17,10 +17,24 @@ use crate::profile::Network;
 /// `mseal`, the same on all architectures (Linux 6.10).
 const NEWEST_KNOWN: u32 = 462;
 
+/// Refused to every command: it would change what this process's family, the caller included, sees of the file system.
+const MOUNTS: &[i64] = &[
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_mount_setattr,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+];
+
 /// Refused to every confined command: what changes the machine, looks into other processes, or is known for
 /// breaking out.
 const REFUSED: &[i64] = &[
-    // Modules, boot, swap, accounting, quotas, kernel log, host names.
+    // Modules, boot, swap, accounting, quotas, kernel log, host names, other roots.
     libc::SYS_init_module,
     libc::SYS_finit_module,
     libc::SYS_delete_module,
@@ -34,6 +48,7 @@ const REFUSED: &[i64] = &[
     libc::SYS_nfsservctl,
     libc::SYS_syslog,
     libc::SYS_vhangup,
+    libc::SYS_chroot,
     libc::SYS_sethostname,
     libc::SYS_setdomainname,
     // Clocks.
@@ -41,18 +56,6 @@ const REFUSED: &[i64] = &[
     libc::SYS_clock_settime,
     libc::SYS_clock_adjtime,
     libc::SYS_adjtimex,
-    // Mounts.
-    libc::SYS_mount,
-    libc::SYS_umount2,
-    libc::SYS_pivot_root,
-    libc::SYS_chroot,
-    libc::SYS_mount_setattr,
-    libc::SYS_move_mount,
-    libc::SYS_open_tree,
-    libc::SYS_fsopen,
-    libc::SYS_fsconfig,
-    libc::SYS_fsmount,
-    libc::SYS_fspick,
     // Other processes.
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
@@ -115,21 +118,34 @@ pub(super) struct Calls {
 
 /// The filter as the kernel takes it.
 pub(super) fn filter(calls: &Calls) -> io::Result<BpfProgram> {
-    let failed = |error| io::Error::other(format!("cannot build the system call filter: {error}"));
-    let arch = std::env::consts::ARCH.try_into().map_err(failed)?;
-    let refuse = SeccompAction::Errno(libc::EPERM as u32);
-    let rules = rules(calls).map_err(failed)?;
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).map_err(failed)?;
     let mut program = unknown_calls();
-    program.extend(BpfProgram::try_from(filter).map_err(failed)?);
+    program.extend(refusing(rules(calls).map_err(|error| failed(&error))?)?);
     Ok(program)
+}
+
+/// The filter of a command that may do everything else.
+pub(super) fn no_mounts() -> io::Result<BpfProgram> {
+    refusing(MOUNTS.iter().map(|&call| (call, Vec::new())).collect())
+}
+
+fn refusing(rules: Rules) -> io::Result<BpfProgram> {
+    let arch = std::env::consts::ARCH.try_into().map_err(|error| failed(&error))?;
+    let refuse = SeccompAction::Errno(libc::EPERM as u32);
+    let filter =
+        SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).map_err(|error| failed(&error))?;
+    BpfProgram::try_from(filter).map_err(|error| failed(&error))
+}
+
+fn failed(error: &seccompiler::BackendError) -> io::Error {
+    io::Error::other(format!("cannot build the system call filter: {error}"))
 }
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 fn rules(calls: &Calls) -> Result<Rules, seccompiler::BackendError> {
     // A call without a rule about its arguments is refused whatever they are.
-    let mut rules: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|&call| (call, Vec::new())).collect();
+    let refused = MOUNTS.iter().chain(REFUSED).chain(REFUSED_HERE);
+    let mut rules: Rules = refused.map(|&call| (call, Vec::new())).collect();
     rules.insert(libc::SYS_personality, vec![SeccompRule::new(vec![is_not(0)?, is_not(0xffff_ffff)?])?]);
     let families = allowed_families(calls.network);
     let others = families.iter().map(|&family| is_not(family as u64)).collect::<Result<Vec<_>, _>>()?;
@@ -189,5 +205,6 @@ mod tests {
                 assert!(program.len() < 4096, "{} instructions", program.len());
             }
         }
+        assert!(no_mounts().unwrap().len() < 100);
     }
 }

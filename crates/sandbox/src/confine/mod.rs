@@ -72,7 +72,10 @@ pub(crate) fn prepare(spec: &CommandSpec) -> io::Result<Prepared> {
     let mut prepared = Prepared { bonds, failures, confinement, held: Held(None) };
     prepared.confinement.gained(&[Measure::NoNewPrivileges]);
     match &spec.profile {
-        Profile::Plain => {}
+        Profile::Plain => {
+            prepared.bonds.filter = calls::no_mounts()?;
+            prepared.confinement.gained(&[Measure::NoMounts]);
+        }
         Profile::Guest(guest) => prepared.guest(guest, Path::new(spec.program()))?,
         Profile::Strict(strict) => prepared.strict(strict, Path::new(spec.program()))?,
     }

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_bind, mount_change,
-    move_mount, open_tree,
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind,
+    mount_bind_recursive, mount_change, move_mount, open_tree, unmount,
 };
 
 use crate::system;
@@ -98,18 +98,27 @@ impl View {
 
     /// All changes, outer ones first, for they would cover what is within.
     fn layers(&self) -> io::Result<Vec<Layer>> {
-        let (private, hidden) = (existing(&self.private), existing(&self.hidden));
+        let private = existing(&self.private);
         let kept = existing(&self.kept).into_iter().map(|path| Piece::of(path, false));
-        let covers = || private.iter().chain(&hidden).map(PathBuf::as_path).chain([Path::new("/dev")]);
-        let covered = |path: &PathBuf| covers().any(|cover| path.starts_with(cover));
-        let shown = existing(&self.shown).into_iter().filter(covered).map(|path| Piece::of(path, true));
+        let shown = existing(&self.covered()).into_iter().map(|path| Piece::of(path, true));
         let pieces = shown.chain(kept).collect::<io::Result<Vec<_>>>()?;
+        self.hidden.iter().for_each(|path| take_away(path));
+        let hidden = existing(&self.hidden);
         let named = |path: &PathBuf| pieces.iter().any(|piece| piece.path == *path);
         let mut layers: Vec<_> = private.iter().cloned().map(Layer::Private).collect();
         layers.extend(hidden.iter().filter(|path| !named(path)).cloned().map(Layer::Hidden));
         layers.extend(pieces.into_iter().map(Layer::Piece));
         layers.sort_by(|one, other| one.path().cmp(other.path()));
         Ok(layers)
+    }
+
+    /// What has to be shown because something around it is replaced. By name: hidden directories are not looked at.
+    fn covered(&self) -> Vec<PathBuf> {
+        let covers =
+            || self.private.iter().chain(&self.hidden).map(PathBuf::as_path).chain([Path::new("/dev")]);
+        let within = |path: &Path| covers().any(|cover| path.starts_with(cover));
+        let real = |path: &PathBuf| fs::canonicalize(path).is_ok_and(|real| within(&real));
+        self.shown.iter().filter(|path| within(path) || real(path)).cloned().collect()
     }
 
     fn apply(&self, layer: &Layer) -> io::Result<()> {
@@ -179,6 +188,14 @@ fn replace_devices(devices: Vec<Piece>) -> io::Result<()> {
     system::set_read_only(CWD, place, true, false).map_err(|error| told("seal", place, error))
 }
 
+/// Takes whatever is mounted at `path` out of the view, without a look at it: the storage may hang, and is no
+/// business of this command. Nothing is done about a path that is no mount point.
+fn take_away(path: &Path) {
+    const AT_MOST: usize = 16;
+    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+    let _ = (0..AT_MOST).take_while(|_| unmount(path, flags).is_ok()).count();
+}
+
 /// An empty directory in memory above one that is there.
 fn cover(path: &Path, options: &str) -> io::Result<()> {
     let options = std::ffi::CString::new(options)?;
@@ -189,7 +206,8 @@ fn cover(path: &Path, options: &str) -> io::Result<()> {
 /// Makes one directory read-only, mount point or not; what is mounted below stays as it is.
 fn seal(path: &Path) -> io::Result<()> {
     if system::set_read_only(CWD, path, true, false).is_err() {
-        mount_bind(path, path)?;
+        // With what is attached below, which would be covered otherwise.
+        mount_bind_recursive(path, path)?;
         system::set_read_only(CWD, path, true, false)?;
     }
     Ok(())

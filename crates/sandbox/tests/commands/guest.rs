@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use phoenix_sandbox::{Ended, Guest, Measure, Profile};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::geteuid;
 
 use crate::attacks::{attack, fails, stopped, succeeds};
@@ -14,6 +17,8 @@ use crate::lab::{output_of, run, shell};
 crate::tests![
     what_is_in_force_is_told,
     keys_and_state_are_hidden,
+    what_is_named_stays_visible_in_hidden_directories,
+    hidden_storage_that_hangs_holds_nothing_up,
     the_system_is_read_only_but_for_what_guests_need,
     devices_are_harmless,
     no_network_socket_is_made,
@@ -67,6 +72,46 @@ fn keys_and_state_are_hidden() {
     }
     let elsewhere = tempfile::tempdir_in("/root").unwrap();
     stopped(&shell(&format!("ls {}", elsewhere.path().display())), open());
+}
+
+fn what_is_named_stays_visible_in_hidden_directories() {
+    if !geteuid().is_root() {
+        return;
+    }
+    // One below a directory of which a command has its own, one elsewhere.
+    for place in ["/tmp", "/var/lib"] {
+        let dir = tempfile::tempdir_in(place).unwrap();
+        fs::create_dir(dir.path().join("deep")).unwrap();
+        for name in ["deep/own", "deep/other"] {
+            fs::write(dir.path().join(name), "hush").unwrap();
+        }
+        let profile = Profile::Guest(Guest {
+            hidden: vec![dir.path().to_owned()],
+            reads: vec![dir.path().join("deep/own")],
+            ..Guest::default()
+        });
+        let listed = shell(&format!("cd {}/deep && ls && cat own", dir.path().display()));
+        assert_eq!(output_of(&listed.profile(profile.clone())), "own\nhush");
+        stopped(&shell(&format!("echo x > {}/deep/own", dir.path().display())), profile);
+    }
+}
+
+/// A file system whose server never answers: everybody who looks at it waits.
+fn hidden_storage_that_hangs_holds_nothing_up() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir_in("/var/lib").unwrap();
+    let server = fs::File::options().read(true).write(true).open("/dev/fuse").unwrap();
+    let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", server.as_raw_fd());
+    let options = std::ffi::CString::new(options).unwrap();
+    mount("none", dir.path(), "fuse", MountFlags::empty(), &*options).unwrap();
+    let finished = run(&shell("true").timeout(Duration::from_secs(20)).profile(hiding(dir.path())));
+    // Without its server it fails at once.
+    drop(server);
+    unmount(dir.path(), UnmountFlags::DETACH).unwrap();
+    assert_eq!(finished.ended, Ended::Exited(0));
+    assert!(finished.confinement.has(Measure::HiddenPaths));
 }
 
 fn the_system_is_read_only_but_for_what_guests_need() {
@@ -129,12 +174,9 @@ fn name_spaces_may_be_made_and_entered_but_nothing_is_mounted() {
     }
     succeeds(&shell("unshare --ipc true"), open());
     succeeds(&shell(&format!("nsenter --target {} --mount true", std::process::id())), open());
-    stopped(
-        &shell(
-            "unshare --mount --propagation unchanged sh -c 'mount --make-rprivate / && mount -t tmpfs none /mnt'",
-        ),
-        open(),
-    );
+    let mounting = "unshare --mount mount -t tmpfs none /mnt";
+    assert!(std::process::Command::new("/bin/sh").args(["-c", mounting]).status().unwrap().success());
+    fails(&shell(mounting), open());
 }
 
 fn no_process_is_traced() {

@@ -81,7 +81,7 @@ fn what_is_in_force_is_told() {
         assert!(confinement.has(measure), "{confinement}");
     }
     let plain = succeeds(&shell("true"), Profile::Plain).confinement;
-    assert_eq!(plain.to_string(), "plain: no-new-privileges");
+    assert_eq!(plain.to_string(), "plain: no-new-privileges, no-mounts");
 }
 
 fn a_key_of_another_is_not_read_not_even_through_a_child() {
@@ -268,9 +268,14 @@ fn no_process_outside_is_traced_or_looked_into() {
 
 fn no_mount_and_no_name_space_is_made() {
     let spaces = if geteuid().is_root() { "--mount" } else { "--user --map-root-user --mount" };
-    stopped(&shell(&format!("unshare {spaces} true")), closed());
+    stopped(&shell(&format!("unshare {spaces} --propagation unchanged true")), closed());
     stopped(&shell("unshare --user true"), closed());
-    stopped(&shell(&format!("unshare {spaces} mount -t tmpfs none /mnt")), closed());
+    // No command may mount anything, whatever its profile.
+    let mounting = format!("unshare {spaces} mount -t tmpfs none /mnt");
+    assert!(Command::new("/bin/sh").args(["-c", &mounting]).status().unwrap().success());
+    for profile in [closed(), Profile::Plain] {
+        fails(&shell(&mounting), profile);
+    }
     fails(&shell("mount -t tmpfs none /tmp"), closed());
     fails(&shell("umount /tmp"), closed());
 }
