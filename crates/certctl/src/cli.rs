@@ -43,6 +43,8 @@ pub enum Command {
     History(HistoryArgs),
     /// Print what happened, or what happens from now on, as JSON lines.
     Events(EventsArgs),
+    /// Look now what the consumers use.
+    Verify(VerifyArgs),
     /// Check the manifest, or a configuration (a file that ends in `.toml`).
     Validate(ValidateArgs),
     /// Show a certificate chain in words.
@@ -167,6 +169,17 @@ impl SyncArgs {
     pub fn until(&self) -> Until {
         if self.generate_only { Until::Written } else { self.until.into() }
     }
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Names or full common names; all without.
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// How long to wait (`90s`, `15m`, `24h`, `30d`).
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub timeout: Duration,
 }
 
 /// A stage of the deployment.

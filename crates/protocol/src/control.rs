@@ -10,6 +10,7 @@
 //! | `POST /v1/plan` | [`PlanRequest`](crate::plan::PlanRequest); the same for other entries. Changes nothing |
 //! | `POST /v1/renew` | [`RenewRequest`]; answered with a stream of [`Progress`] lines (JSON lines) |
 //! | `POST /v1/sync` | [`SyncRequest`]; answered likewise |
+//! | `POST /v1/verify` | [`VerifyRequest`]; answered likewise |
 //!
 //! Fields may be added, never renamed. Errors are [`ErrorDocument`]s with HTTP status 400, 403, 404 or 503.
 
@@ -293,7 +294,18 @@ pub struct SyncRequest {
     pub timeout: Option<u64>,
 }
 
-/// A line of the answer to `renew` and `sync`.
+/// `POST /v1/verify`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyRequest {
+    /// Names or full common names; empty means every entry.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Seconds to wait; none means 300.
+    #[serde(default)]
+    pub timeout: Option<u64>,
+}
+
+/// A line of the answer to `renew`, `sync` and `verify`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Progress {

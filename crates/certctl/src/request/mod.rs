@@ -1,13 +1,13 @@
-//! `renew` and `sync`: ask, follow the progress, judge the end.
+//! `renew`, `sync` and `verify`: ask, follow the progress, judge the end.
 
 mod verdict;
 
 use std::time::Duration;
 
-use phoenix_protocol::control::{EntryResult, Progress, RenewRequest, SCHEMA, SyncRequest};
+use phoenix_protocol::control::{EntryResult, Progress, RenewRequest, SCHEMA, SyncRequest, VerifyRequest};
 use serde::Serialize;
 
-use crate::cli::{RenewArgs, SyncArgs};
+use crate::cli::{RenewArgs, SyncArgs, VerifyArgs};
 use crate::client::{Lines, RequestError, Unreachable};
 use crate::exit::Exit;
 use crate::output::{Output, note};
@@ -53,6 +53,17 @@ pub(crate) async fn sync(session: &Session, args: &SyncArgs, out: &mut Output) -
     };
     let judge = Judge { accepted_suffices: false, best_effort: args.best_effort };
     let errand = Errand { route: "/v1/sync", names: &request.names, time: args.timeout, judge };
+    carry_out(session, errand, &request, out).await
+}
+
+/// Has the consumers looked at.
+///
+/// # Errors
+/// [`Failure`], when the request was not carried through.
+pub(crate) async fn verify(session: &Session, args: &VerifyArgs, out: &mut Output) -> Result<Exit, Failure> {
+    let request = VerifyRequest { names: args.names.clone(), timeout: Some(args.timeout.as_secs()) };
+    let errand =
+        Errand { route: "/v1/verify", names: &request.names, time: args.timeout, judge: Judge::default() };
     carry_out(session, errand, &request, out).await
 }
 

@@ -32,6 +32,7 @@ pub(super) fn router(messages: mpsc::Sender<Message>, history: History, stop: Ca
         .route("/v1/plan", get(plan).post(plan_candidate).layer(DefaultBodyLimit::max(MAX_CANDIDATE)))
         .route("/v1/renew", post(renew))
         .route("/v1/sync", post(sync))
+        .route("/v1/verify", post(verify))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "no-such-route", "there is no such route") })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(messages)
@@ -137,6 +138,14 @@ async fn sync(
     body: Bytes,
 ) -> Response {
     order(messages, peer, &body, Message::Sync).await
+}
+
+async fn verify(
+    State(messages): State<mpsc::Sender<Message>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: Bytes,
+) -> Response {
+    order(messages, peer, &body, Message::Verify).await
 }
 
 async fn order<T: DeserializeOwned>(

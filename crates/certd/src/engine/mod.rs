@@ -25,7 +25,9 @@ use phoenix_core::settings::{Schedule, Settings};
 use phoenix_core::time::Timestamp;
 use phoenix_core::waves::Waves;
 use phoenix_issuers::Health;
-use phoenix_protocol::control::{ErrorDocument, Progress, RenewRequest, StatusDocument, SyncRequest};
+use phoenix_protocol::control::{
+    ErrorDocument, Progress, RenewRequest, StatusDocument, SyncRequest, VerifyRequest,
+};
 use phoenix_protocol::executor::{IssuerFacts, ManifestFacts, ProgramFacts};
 use phoenix_protocol::explain::ExplainDocument;
 use phoenix_protocol::history::Happening;
@@ -97,6 +99,8 @@ pub(crate) enum Message {
     Renew(RenewRequest, Option<u32>, OrderReply),
     /// Someone, of that user id, wants everything in its desired state.
     Sync(SyncRequest, Option<u32>, OrderReply),
+    /// Someone, of that user id, wants the consumers looked at.
+    Verify(VerifyRequest, Option<u32>, OrderReply),
 }
 
 /// Where the answer to a question about entries goes.
@@ -289,6 +293,7 @@ impl Engine {
             }
             Message::Renew(request, uid, reply) => self.renew(&request, uid, reply),
             Message::Sync(request, uid, reply) => self.sync(&request, uid, reply),
+            Message::Verify(request, uid, reply) => self.verify(&request, uid, reply),
         }
         if !self.early.is_empty() && !self.is_early() {
             for message in std::mem::take(&mut self.early) {

@@ -9,7 +9,7 @@ use phoenix_core::name::{AbsolutePath, CertName};
 use phoenix_core::reason::{Reason, RetryClass};
 use phoenix_core::time::Timestamp;
 use phoenix_protocol::control::{
-    EntryResult, ErrorDocument, Outcome, Progress, RenewRequest, SyncRequest, Until,
+    EntryResult, ErrorDocument, Outcome, Progress, RenewRequest, SyncRequest, Until, VerifyRequest,
 };
 use phoenix_protocol::history::Happening;
 use tokio::sync::mpsc;
@@ -100,6 +100,10 @@ fn result(tracked: &Tracked, wanted: Reach, availability: &Availability) -> Opti
         let error = format!("{} is paused in the manifest", tracked.entry.name);
         return Some(done(Outcome::Failed, Some(error), Some(Reason::Paused)));
     }
+    if let Some(until) = held(tracked).filter(|held| *held < wanted) {
+        let error = format!("{} is held at {until:?} until the next sync or renewal", tracked.entry.name);
+        return Some(done(Outcome::Waiting, Some(error), Some(Reason::Held)));
+    }
     let (stage, failure) = weightiest(&tracked.state, availability)?;
     let outcome = match failure.trouble.reason.class() {
         // Only a consumer that could be reached before proves anything by being out of reach.
@@ -114,6 +118,13 @@ fn result(tracked: &Tracked, wanted: Reach, availability: &Availability) -> Opti
         failure.next_attempt_at
     );
     Some(done(outcome, Some(error), Some(failure.trouble.reason)))
+}
+
+/// How far the present certificate may go, if not all the way.
+fn held(tracked: &Tracked) -> Option<Reach> {
+    let own = tracked.state.seen.as_ref()?.own.as_ref()?;
+    let hold = tracked.state.memory.hold.as_ref()?;
+    (hold.fingerprint == own.leaf.fingerprint).then_some(hold.reach)
 }
 
 impl Orders {
@@ -234,6 +245,19 @@ impl Engine {
             reverify: false,
             urgent: false,
             reach: reach(request.until),
+        };
+        let order = Order { uid, wish, timeout: request.timeout, no_wait: false };
+        self.order(&request.names, request.names.is_empty(), &order, reply);
+    }
+
+    /// `POST /v1/verify`
+    pub(super) fn verify(&mut self, request: &VerifyRequest, uid: Option<u32>, reply: OrderReply) {
+        let wish = Request {
+            reissue: false,
+            redeploy: false,
+            reverify: true,
+            urgent: false,
+            reach: Reach::Verified,
         };
         let order = Order { uid, wish, timeout: request.timeout, no_wait: false };
         self.order(&request.names, request.names.is_empty(), &order, reply);

@@ -109,9 +109,12 @@ pub struct Memory {
     /// Legal but unexpected properties of the present certificate.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// The certificate that was seen at its consumer last, and by which verification.
+    /// The certificate that is seen at its consumer, and by which verification.
     #[serde(default)]
     pub verified: Option<Deed>,
+    /// Fingerprint of the certificate that passed last, whatever was seen since.
+    #[serde(default)]
+    pub proven: Option<String>,
     /// The operator wants it verified again.
     #[serde(default)]
     pub reverify: bool,

@@ -1,5 +1,6 @@
 mod corners;
 mod orders;
+mod proof;
 
 use std::time::Duration;
 

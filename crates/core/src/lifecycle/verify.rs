@@ -73,6 +73,7 @@ pub(super) fn is_verified(entry: &Entry, fingerprint: &str, memory: &Memory) -> 
 /// No verification is configured any more: what earlier ones saw is of no account.
 pub(super) fn forget(memory: &mut Memory) {
     memory.verified = None;
+    memory.proven = None;
     memory.served = None;
     memory.reachable = None;
     memory.remarks.clear();
@@ -119,7 +120,7 @@ pub(super) fn absorb(state: &mut State, context: &Context<'_>, seen: Verificatio
     let Some(own) = state.seen.as_ref().and_then(|seen| seen.own.as_ref()) else { return };
     let fingerprint = own.leaf.fingerprint.clone();
     let memory = &mut state.memory;
-    let known = memory.verified.as_ref().is_some_and(|deed| deed.fingerprint == fingerprint);
+    let known = memory.proven.as_ref() == Some(&fingerprint);
     let Verification { served, remarks, result } = seen;
     let verdict = result.as_ref().err().map(|trouble| verdict(trouble.reason));
     if verdict != Some(Verdict::Nothing) {
@@ -131,6 +132,7 @@ pub(super) fn absorb(state: &mut State, context: &Context<'_>, seen: Verificatio
         None => {
             memory.overcome(Stage::Verify);
             memory.reachable = Some(true);
+            memory.proven = Some(fingerprint.clone());
             memory.verified = verify_digest(context.entry).map(|of| Deed { fingerprint, of, at: now });
         }
         Some(Verdict::Nothing) => {}

@@ -147,7 +147,7 @@ impl Watch {
         if let Some((stage, reason)) = self.reported.take()
             && tracked.state.phase == Phase::Idle
             && !memory.failures.contains_key(&stage)
-            && !moot(stage, &standing)
+            && !moot(stage, standing)
         {
             self.fail(clock, key, format!("{} failed with {reason}, and nobody will know", stage.as_str()));
         }
@@ -277,7 +277,7 @@ fn tracked_key(tracked: &Tracked) -> usize {
 }
 
 /// A failure of something that turned out not to be wanted any more.
-fn moot(stage: Stage, standing: &Standing) -> bool {
+fn moot(stage: Stage, standing: Standing) -> bool {
     match stage {
         Stage::Observe => false,
         // A sweep looks at what is done: that it could not look changes nothing.
