@@ -57,11 +57,14 @@ impl Kept {
                 return None;
             }
         };
-        let meta: Meta = serde_json::from_slice(&meta).ok()?;
-        if meta.path != *path || meta.sha256 != sha256_hex(&text) {
+        let kept = serde_json::from_slice::<Meta>(&meta).ok().zip(String::from_utf8(text).ok());
+        let Some((meta, text)) = kept.filter(|(meta, text)| meta.sha256 == sha256_hex(text.as_bytes()))
+        else {
+            tracing::warn!("the kept manifest is damaged: only the file itself can be used");
             return None;
-        }
-        Some((String::from_utf8(text).ok()?, meta.loaded_at))
+        };
+        // One that was kept for another file says nothing about this one.
+        (meta.path == *path).then_some((text, meta.loaded_at))
     }
 
     fn read(&self) -> Result<Option<Files>, Trouble> {
