@@ -187,7 +187,7 @@ fn requests_out_of_order_or_twice_are_refused() -> Result<()> {
 }
 
 /// More than the executor keeps open, from all the connections that it serves.
-const FLOOD: u64 = 2_000;
+const FLOOD: u64 = 800;
 
 #[test]
 fn a_flood_is_answered_and_leaves_the_executor_small() -> Result<()> {
