@@ -29,7 +29,7 @@ fn an_edit_is_told_field_by_field_with_what_it_causes_and_changes_nothing() -> R
     }
 
     let mut entries = manifest::below(&bed.scratch, manifest::plan()?);
-    entries[0]["sans"] = json!("10.0.0.111");
+    entries[0]["sans"] = json!("10.0.0.111 10.0.0.222");
     entries[1]["post_renewal_command"] = json!("pct exec 102 -- systemctl reload traefik");
     let mut wrong = manifest::entry(&bed.scratch, "wrong");
     wrong["key_path"] = json!("/nowhere/key.pem");

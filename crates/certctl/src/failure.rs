@@ -2,6 +2,8 @@
 
 use std::io;
 
+use phoenix_core::diagnostic::suggest::closest;
+
 use crate::client::{RequestError, Unreachable};
 use crate::exit::Exit;
 use crate::plain::plain;
@@ -48,7 +50,7 @@ impl From<RequestError> for Failure {
 
 /// The sentence for a name that is not among `known`.
 pub fn no_such_name<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    match crate::suggest::nearest(name, known) {
+    match closest(name, known) {
         Some(near) => format!("no entry is called `{name}`: did you mean `{near}`?"),
         None => format!("no entry is called `{name}`: `phoenix-certctl status` lists them"),
     }

@@ -13,7 +13,7 @@
 //! | [`exit`], [`failure`] | exit codes, and the sentences that go with them |
 //! | [`trust`], [`integrate`] | what an operator does to the files of this machine |
 //! | [`config`], [`files`], `clock` | what is read from this machine |
-//! | [`output`], [`table`], [`span`], [`plain`], [`names`], [`suggest`] | text for people |
+//! | [`output`], [`table`], [`span`], [`plain`], [`names`] | text for people |
 //!
 //! Everything that is printed is made by functions of values; only [`output`] writes.
 
@@ -36,7 +36,6 @@ mod plan;
 mod request;
 pub mod span;
 pub mod status;
-pub mod suggest;
 pub mod table;
 pub mod trust;
 pub mod validate;

@@ -9,7 +9,7 @@ pub(crate) mod json;
 pub(crate) mod place;
 pub(crate) mod render;
 pub(crate) mod report;
-pub(crate) mod suggest;
+pub mod suggest;
 pub(crate) mod toml;
 pub(crate) mod tree;
 

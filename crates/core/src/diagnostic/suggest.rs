@@ -1,7 +1,8 @@
 //! "Did you mean …?"
 
-/// The candidate that `word` was probably meant to be.
-pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The candidate that `word` was probably meant to be. The beginning of a candidate (`docker` for `docker-daemon`) counts
+/// as one slip.
+pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Long words are no misspelling of a short one, and the distance below costs the product of the lengths.
     if word.len() > 64 {
         return None;
@@ -9,7 +10,7 @@ pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     let word: Vec<char> = plain(word);
     candidates
         .into_iter()
-        .map(|candidate| (distance(&word, &plain(candidate)), candidate))
+        .map(|candidate| (slips(&word, &plain(candidate)), candidate))
         .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -27,6 +28,14 @@ pub(crate) fn advice<'a>(
 /// Case and separators are what people get wrong most, so they count nothing.
 fn plain(word: &str) -> Vec<char> {
     word.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
+}
+
+fn slips(word: &[char], candidate: &[char]) -> usize {
+    if word.len() >= 3 && candidate.starts_with(word) {
+        usize::from(word != candidate)
+    } else {
+        distance(word, candidate)
+    }
 }
 
 /// Levenshtein distance.
@@ -62,6 +71,22 @@ mod tests {
             (&"common_name".repeat(100), None),
         ] {
             assert_eq!(closest(word, fields), meant, "{word}");
+        }
+    }
+
+    #[test]
+    fn names_of_entries_are_recognized_by_their_beginning_too() {
+        let names = ["docker-daemon", "traefik-client", "nginx-gateway", "nginx-mesh"];
+        for (word, meant) in [
+            ("docker-deamon", Some("docker-daemon")),
+            ("DOCKER-DAEMON", Some("docker-daemon")),
+            ("traefik", Some("traefik-client")),
+            ("nginx-mash", Some("nginx-mesh")),
+            ("x", None),
+            ("portainer", None),
+            ("--all", None),
+        ] {
+            assert_eq!(closest(word, names), meant, "{word}");
         }
     }
 
