@@ -39,12 +39,13 @@ pub(crate) fn request(
     path: &str,
 ) -> io::Result<()> {
     let host = server_name.map_or_else(|| address.to_string(), str::to_owned);
-    write!(
-        stream,
+    // In one piece: a server that answers its beginning would close on the rest, and the answer would be lost.
+    let text = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: phoenix-certd/{}\r\nAccept: */*\r\n\
          Connection: close\r\n\r\n",
         env!("CARGO_PKG_VERSION")
-    )?;
+    );
+    stream.write_all(text.as_bytes())?;
     stream.flush()
 }
 
