@@ -42,6 +42,22 @@ pub fn operators() -> Result<Vec<Value>> {
     Ok(entries.as_array().with_context(|| format!("{} holds no entries", path.display()))?.clone())
 }
 
+/// Every entry of `config/certificate-manifest.recommended.json`, with what its defaults give it.
+pub fn recommended() -> Result<Vec<Value>> {
+    let path = config_file("certificate-manifest.recommended.json");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let value: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+    let mut entries = value["certificates"].as_array().context("it holds no entries")?.clone();
+    let defaults = value["defaults"].as_object().context("it holds no defaults")?;
+    for entry in entries.iter_mut().filter_map(Value::as_object_mut) {
+        for (name, default) in defaults {
+            entry.entry(name.clone()).or_insert_with(|| default.clone());
+        }
+    }
+    Ok(entries)
+}
+
 /// The entries of the plan, as they stand in the operator's file.
 pub fn plan() -> Result<Vec<Value>> {
     let wanted = |entry: &Value| PLAN.iter().any(|name| entry["common_name"] == *name);

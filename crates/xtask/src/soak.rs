@@ -9,7 +9,7 @@ use clap::Args;
 use phoenix_testkit::process::require_root;
 
 use crate::shell::{self, command};
-use crate::{fuzz, packages, peers};
+use crate::{fuzz, packages, peers, roots};
 
 /// A part of the soak.
 struct Part {
@@ -32,6 +32,12 @@ const PARTS: &[Part] = &[
         minutes: 10,
         what: "short and wild worlds under virtual time, seed after seed",
         run: simulation,
+    },
+    Part {
+        name: "short-lives",
+        minutes: 22,
+        what: "the whole site with certificates of five minutes, under requests, for twenty minutes",
+        run: short_lives,
     },
     Part { name: "fuzz", minutes: 12, what: "every fuzz target", run: fuzzing },
 ];
@@ -89,6 +95,13 @@ fn crash() -> Result<()> {
 
 fn simulation() -> Result<()> {
     shell::run(&mut command("cargo", ["xtask", "simulate", "--seconds", "600"]))
+}
+
+fn short_lives() -> Result<()> {
+    roots::ensure()?;
+    shell::run(&mut command("cargo", ["build", "--workspace", "--bins"]))?;
+    let suite = ["test", "--package", "phoenix-tests", "--test", "site", "short_lives", "--", "--nocapture"];
+    shell::run(command("cargo", suite).env("PHOENIX_SHORT_LIVES", "5m 20"))
 }
 
 fn fuzzing() -> Result<()> {

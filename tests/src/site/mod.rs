@@ -6,10 +6,12 @@
 //! | [`pki`] | pairs for suites that run consumers without the daemon |
 //! | [`ask`] | requests and handshakes as an outsider makes them |
 //! | [`swarm`] | Docker Swarm on a machine, and a stand-in for Portainer in it |
+//! | [`plan`] | the whole of it, kept by the daemon with the recommended manifest |
 //! | [`probing`] | requests all the time, with the failed ones counted |
 
 pub mod ask;
 pub mod pki;
+pub mod plan;
 pub mod probing;
 pub mod swarm;
 

@@ -50,7 +50,8 @@ impl Use {
 /// A CA that makes pairs at once, and another one that nobody trusts.
 #[derive(Debug)]
 pub struct Pki {
-    ca: StepCa,
+    /// The CA of the house, running or not.
+    pub ca: StepCa,
     stranger: StepCa,
     dir: PathBuf,
 }
@@ -58,9 +59,15 @@ pub struct Pki {
 impl Pki {
     /// Makes both below the scratch directory.
     pub fn new(scratch: &Scratch) -> Result<Self> {
-        let prepare =
-            |name: &str| StepCa::prepare(&scratch.join(name), StepCaVersion::V0_30_2, &Options::default());
-        Ok(Self { ca: prepare("pki")?, stranger: prepare("stranger")?, dir: scratch.directory("pairs")? })
+        let ca = StepCa::prepare(&scratch.join("ca"), StepCaVersion::V0_30_2, &Options::default())?;
+        Self::around(scratch, ca)
+    }
+
+    /// With a CA that is there already.
+    pub fn around(scratch: &Scratch, ca: StepCa) -> Result<Self> {
+        let other = scratch.join("stranger");
+        let stranger = StepCa::prepare(&other, StepCaVersion::V0_30_2, &Options::default())?;
+        Ok(Self { ca, stranger, dir: scratch.directory("pairs")? })
     }
 
     /// The root certificate.
@@ -71,6 +78,11 @@ impl Pki {
     /// The intermediate certificate.
     pub fn intermediate(&self) -> PathBuf {
         self.ca.intermediate()
+    }
+
+    /// The root certificate of the CA that nobody trusts.
+    pub fn strange_root(&self) -> &Path {
+        &self.stranger.root
     }
 
     /// A pair for `NAME.internal.thinkheads.ai`, in files of this title.

@@ -15,11 +15,16 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Tally {
     /// Requests made.
     pub asked: usize,
-    /// What went wrong, one sentence each.
+    /// Failures that nothing excuses, one sentence each.
     pub failed: Vec<String>,
+    /// Failures that something excuses.
+    pub excused: usize,
     /// Longest time without an answer as wanted.
     pub gap: Duration,
 }
+
+/// Says whether a failure at this moment is to be expected.
+pub type Excuse = Box<dyn Fn() -> bool + Send>;
 
 /// A client that asks again and again. It ends when this is dropped.
 #[derive(Debug)]
@@ -32,23 +37,32 @@ pub struct Probing {
 impl Probing {
     /// Begins; an answer other than with this status is a failure. Runs in the namespace of the calling thread.
     pub fn begin(ask: Ask, wanted: u16) -> Self {
+        Self::begin_excused(ask, wanted, Box::new(|| false))
+    }
+
+    /// As [`Probing::begin`]; a failure is excused that begins or ends while `excuse` says so.
+    pub fn begin_excused(ask: Ask, wanted: u16, excuse: Excuse) -> Self {
         let tally = Arc::new(Mutex::new(Tally::default()));
         let over = Arc::new(AtomicBool::new(false));
         let (sums, end) = (Arc::clone(&tally), Arc::clone(&over));
         let worker = thread::spawn(move || {
             let mut last_good = Instant::now();
             while !end.load(Ordering::Relaxed) {
+                let excused = excuse();
                 let answer = ask.answer();
                 let good = matches!(&answer, Ok(Answer::Http(status, _)) if *status == wanted);
+                let excused = !good && (excused || excuse());
                 let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
                 sums.asked += 1;
-                if good {
-                    last_good = Instant::now();
-                } else {
-                    let number = sums.asked;
-                    sums.failed.push(format!("request {number}: {answer:?}"));
-                }
                 sums.gap = sums.gap.max(last_good.elapsed());
+                match (good, excused) {
+                    (true, _) => last_good = Instant::now(),
+                    (false, true) => sums.excused += 1,
+                    (false, false) => {
+                        let number = sums.asked;
+                        sums.failed.push(format!("request {number}: {answer:?}"));
+                    }
+                }
                 drop(sums);
                 thread::sleep(PAUSE);
             }

@@ -81,6 +81,10 @@ http {
             default_type application/json;
             return 200 '{"Version":"stand-in"}';
         }
+        # Which client certificate Traefik was shown, if it is told to hand that on.
+        location = /client {
+            return 200 $http_x_forwarded_tls_client_cert_info;
+        }
     }
 }
 "#;

@@ -1,0 +1,153 @@
+//! What goes wrong at a real site: commands without an effect, consumers that are open or torn, a CA that is down.
+
+use anyhow::{Context, Result, ensure};
+use phoenix_core::reason::Reason;
+use phoenix_testkit::stepca::Options;
+use phoenix_testkit::{network, patience};
+use phoenix_tests::site::plan::{CHECK, GATEWAY, Plan, serial_at};
+use serde_json::{Value, json};
+
+#[test]
+fn what_ends_well_and_changes_nothing_is_caught_and_a_torn_consumer_gets_the_old_pair_back() -> Result<()> {
+    network::inside(|| {
+        let mut plan = Plan::with(&Options::default())?;
+        commands_without_an_effect_are_caught(&plan)?;
+        consumers_that_are_open_or_closed_to_us_are_caught(&plan)?;
+        in_force(&plan, &plan.entries)?;
+        plan.certctl(&["sync"])?;
+        plan.daemon.wait_all_ok(plan.entries.len())?;
+        a_dead_ca_touches_nothing(&mut plan)?;
+        a_torn_consumer_gets_the_old_pair_back(&plan)
+    })
+}
+
+/// Three commands of the operator's that end with 0, and a Traefik that is not told what to serve.
+fn commands_without_an_effect_are_caught(plan: &Plan) -> Result<()> {
+    let service = "portainer_service_portainer";
+    let spoiled = [
+        ("docker-daemon", "qm guest exec 1001 -- systemctl reload docker".to_owned(), Reason::ServesOther),
+        ("nginx", "pct exec 101 -- nginx -t".to_owned(), Reason::ServesOther),
+        (
+            "portainer",
+            format!("qm guest exec 1001 -- docker service update --force {service}"),
+            Reason::ServesOther,
+        ),
+        ("traefik", "pct exec 102 -- systemctl reload traefik".to_owned(), Reason::ServesDefault),
+    ];
+    let mut entries = plan.entries.clone();
+    for (name, command, _) in &spoiled {
+        change(&mut entries, name, &json!({"post_renewal_command": command, "rollback": false}))?;
+    }
+    in_force(plan, &entries)?;
+    plan.traefik.sh("mv /etc/traefik/dynamic/10-certificates.yml /root/")?;
+    for (name, _, reason) in &spoiled {
+        is_caught(plan, name, *reason)?;
+    }
+    plan.traefik.sh("mv /root/10-certificates.yml /etc/traefik/dynamic/").map(drop)
+}
+
+/// A mesh that lets in everybody, and a Docker that does not know our CA.
+fn consumers_that_are_open_or_closed_to_us_are_caught(plan: &Plan) -> Result<()> {
+    let mut entries = plan.entries.clone();
+    for name in ["traefik", "traefik-client"] {
+        change(&mut entries, name, &json!({"rollback": false}))?;
+    }
+    in_force(plan, &entries)?;
+    let options = "/etc/traefik/dynamic/00-tls-options.yml";
+    let text = plan.traefik.read(options)?;
+    plan.traefik.write(
+        options,
+        text.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven"),
+        0o644,
+    )?;
+    is_caught(plan, "traefik", Reason::AcceptsAnyone)?;
+    plan.traefik.write(options, text, 0o644)?;
+
+    // What was delivered would be put back: so it is nginx that is told of another CA.
+    let conf = "/etc/docker/nginx-docker-front.conf";
+    let text = plan.docker.read(conf)?;
+    plan.docker.write("/root/strange.pem", std::fs::read(plan.pki.strange_root())?, 0o644)?;
+    let strange = text
+        .replace("ssl_client_certificate /etc/docker/tls/ca.pem", "ssl_client_certificate /root/strange.pem");
+    plan.docker.write(conf, strange, 0o644)?;
+    plan.docker.sh("systemctl reload docker-front")?;
+    is_caught(plan, "traefik-client", Reason::RefusesClient)?;
+    plan.docker.write(conf, text, 0o644)?;
+    plan.docker.sh("systemctl reload docker-front").map(drop)
+}
+
+/// `renew` says that it failed, and status says what was seen.
+fn is_caught(plan: &Plan, name: &str, reason: Reason) -> Result<()> {
+    let output = plan.daemon.certctl(["renew", "--name", name, "--timeout", "2m"])?;
+    ensure!(output.status.code() == Some(1), "renew --name {name}: {output:?}");
+    plan.daemon.wait_entry(name, &format!("caught as {}", reason.code()), |entry| {
+        entry.reason.as_deref() == Some(reason.code()) && entry.last_error.is_some()
+    })?;
+    Ok(())
+}
+
+/// Everything goes on as it is; what was asked for is done when the CA is back.
+fn a_dead_ca_touches_nothing(plan: &mut Plan) -> Result<()> {
+    let before = plan.serial("nginx")?;
+    plan.pki.ca.stop()?;
+    let output = plan.daemon.certctl(["renew", "--name", "nginx", "--timeout", "1m"])?;
+    ensure!(output.status.code() == Some(1), "renewed without a CA: {output:?}");
+    ensure!(
+        plan.serial("nginx")? == before && serial_at(GATEWAY).as_ref() == Some(&before),
+        "a file was touched"
+    );
+    plan.ask(CHECK).expect(200)?;
+    plan.pki.ca.start()?;
+    let renewed = || serial_at(GATEWAY).filter(|serial| *serial != before);
+    patience::until(renewed).context("the renewal is not made when the CA is back")?;
+    plan.daemon.wait_all_ok(plan.entries.len()).map(drop)
+}
+
+/// Takes a certificate without its key, unless it is the one that it knows, and ends with 0.
+const TEARING: &str = r"#!/bin/sh
+cd /etc/nginx/ssl
+cp nginx.internal.thinkheads.ai.crt live.crt
+if cmp -s live.crt known.crt; then cp nginx.internal.thinkheads.ai.key live.key; fi
+systemctl restart nginx || true
+";
+
+fn a_torn_consumer_gets_the_old_pair_back(plan: &Plan) -> Result<()> {
+    plan.nginx.write("/usr/local/sbin/take", TEARING, 0o755)?;
+    plan.nginx.sh("cd /etc/nginx/ssl
+         cp nginx.internal.thinkheads.ai.crt known.crt
+         sed -i 's#ssl/nginx.internal.thinkheads.ai#ssl/live#' /etc/nginx/sites-available/gateway
+         take")?;
+    let mut entries = plan.entries.clone();
+    change(&mut entries, "nginx", &json!({"post_renewal_command": "pct exec 101 -- /usr/local/sbin/take"}))?;
+    in_force(plan, &entries)?;
+    plan.certctl(&["sync", "nginx"])?;
+    let before = plan.serial("nginx")?;
+
+    let output = plan.daemon.certctl(["renew", "--name", "nginx", "--timeout", "2m"])?;
+    ensure!(output.status.code() == Some(1), "a torn consumer is no success: {output:?}");
+    plan.daemon.wait_entry("nginx", "rolled back", |entry| {
+        entry.reason.as_deref() == Some(Reason::RolledBack.code())
+    })?;
+    ensure!(plan.serial("nginx")? == before, "another pair than before is in place");
+    let back = || (serial_at(GATEWAY).as_ref() == Some(&before)).then_some(());
+    patience::until(back).with_context(|| format!("{:?} is served, not {before}", serial_at(GATEWAY)))?;
+    plan.ask(CHECK).expect(200)
+}
+
+/// Changes fields of an entry; its verifications get a short deadline.
+fn change(entries: &mut [Value], name: &str, fields: &Value) -> Result<()> {
+    let entry = entries.iter_mut().find(|entry| entry["name"] == name).context("no such entry")?;
+    let fields = fields.as_object().context("fields are an object")?;
+    for (field, value) in fields {
+        entry[field] = value.clone();
+    }
+    entry["verify"]["deadline"] = json!("3s");
+    Ok(())
+}
+
+/// Replaces the manifest; returns when it is in force.
+fn in_force(plan: &Plan, entries: &[Value]) -> Result<()> {
+    let before = plan.daemon.status()?.daemon.manifest.loaded_at;
+    plan.daemon.replace_manifest(entries)?;
+    plan.daemon.wait_until("in force", |status| status.daemon.manifest.loaded_at != before).map(drop)
+}
