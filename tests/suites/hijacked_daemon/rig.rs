@@ -80,14 +80,6 @@ impl Prey {
         operation
     }
 
-    /// Has a request signed by the CA.
-    pub(crate) fn signed_by(&self, ca: &StepCa, csr: &Value, ott: &Value) -> Result<String> {
-        let (status, answer) = post(ca, "/1.0/sign", &[], &json!({"csr": csr, "ott": ott}))?;
-        ensure!(status == 201, "{answer}: {}", ca.log());
-        let chain = answer["certChain"].as_array().context("no chain")?;
-        Ok(chain.iter().filter_map(Value::as_str).collect())
-    }
-
     /// What the executor has logged.
     fn log(&self) -> String {
         fs::read_to_string(self.scratch.join("log")).unwrap_or_default()
@@ -114,6 +106,14 @@ impl Prey {
         }
         Ok(())
     }
+}
+
+/// Has a request signed by the CA.
+pub(crate) fn signed_by(ca: &StepCa, csr: &Value, ott: &Value) -> Result<String> {
+    let (status, answer) = post(ca, "/1.0/sign", &[], &json!({"csr": csr, "ott": ott}))?;
+    ensure!(status == 201, "{answer}: {}", ca.log());
+    let chain = answer["certChain"].as_array().context("no chain")?;
+    Ok(chain.iter().filter_map(Value::as_str).collect())
 }
 
 /// Says how it was called, and what it must not: the key. The check prints it as well.
@@ -227,18 +227,20 @@ impl Session<'_> {
 
     /// What went well.
     pub(crate) fn granted(&mut self, operation: Value) -> Result<Value> {
-        let answer = self.ask(operation.clone())?;
+        let shown = operation.to_string();
+        let answer = self.ask(operation)?;
         match answer["result"].get("Ok") {
             Some(granted) => Ok(granted.clone()),
-            None => bail!("refused: {operation}: {answer}"),
+            None => bail!("refused: {shown}: {answer}"),
         }
     }
 
     /// The reason of a refusal.
     pub(crate) fn refused(&mut self, operation: Value) -> Result<String> {
-        let answer = self.ask(operation.clone())?;
+        let shown = operation.to_string();
+        let answer = self.ask(operation)?;
         let reason = answer["result"]["Err"]["reason"].as_str();
-        Ok(reason.with_context(|| format!("granted: {operation}: {answer}"))?.to_owned())
+        Ok(reason.with_context(|| format!("granted: {shown}: {answer}"))?.to_owned())
     }
 
     /// An entry of the manifest in force.
@@ -255,7 +257,7 @@ impl Session<'_> {
         let prepared = self.granted(json!({"op": "prepare", "entry": entry}))?;
         let purpose = json!({"purpose": "sign", "stage": prepared["stage"]});
         let token = self.granted(self.prey.token(&entry, &purpose))?;
-        let chain = self.prey.signed_by(&self.prey.ca, &prepared["csr"], &token["token"])?;
+        let chain = signed_by(&self.prey.ca, &prepared["csr"], &token["token"])?;
         let install = json!({
             "op": "install", "entry": entry, "stage": prepared["stage"], "issuer": "phoenix", "chain": chain,
         });

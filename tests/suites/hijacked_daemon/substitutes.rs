@@ -8,7 +8,7 @@ use phoenix_testkit::snapshot::Snapshot;
 use phoenix_testkit::stepca::{Options, StepCa};
 use serde_json::{Value, json};
 
-use crate::rig::{Prey, merge};
+use crate::rig::{Prey, merge, signed_by};
 
 #[test]
 fn foreign_chains_and_swapped_requests_are_not_installed() -> Result<()> {
@@ -27,13 +27,13 @@ fn foreign_chains_and_swapped_requests_are_not_installed() -> Result<()> {
 
     // The stage of another entry, with the certificate that belongs to it.
     let token = session.granted(prey.token(&plain, &purpose(&of_plain)))?["token"].clone();
-    let plain_chain = prey.signed_by(&prey.ca, &of_plain["csr"], &token)?;
+    let plain_chain = signed_by(&prey.ca, &of_plain["csr"], &token)?;
     ensure!(session.refused(install(&of_plain["stage"], &plain_chain))? == "stale");
     // The key of this entry, with the certificate of another.
     ensure!(session.refused(install(&of_web["stage"], &plain_chain))? == "wrong-answer");
     // What a CA in its place makes of the very request.
     let theirs = jwk_token(&foreign, "web.internal.example")?;
-    let foreign_chain = prey.signed_by(&foreign, &of_web["csr"], &json!(theirs))?;
+    let foreign_chain = signed_by(&foreign, &of_web["csr"], &json!(theirs))?;
     ensure!(session.refused(install(&of_web["stage"], &foreign_chain))? == "wrong-answer");
     let with_root = foreign_chain.clone() + &std::fs::read_to_string(&foreign.root)?;
     ensure!(session.refused(install(&of_web["stage"], &with_root))? == "wrong-answer");
@@ -45,13 +45,13 @@ fn foreign_chains_and_swapped_requests_are_not_installed() -> Result<()> {
     // A certificate for other names, on this key: the provisioner's password is the CA's, not the daemon's, so that
     // only whoever has it gets this far.
     let evil = jwk_token(&prey.ca, "evil.example")?;
-    let evil_chain = prey.signed_by(&prey.ca, &bare_csr(&prey)?, &json!(evil))?;
+    let evil_chain = signed_by(&prey.ca, &bare_csr(&prey)?, &json!(evil))?;
     ensure!(session.refused(install(&of_web["stage"], &evil_chain))? == "wrong-answer");
 
     Snapshot::of(&prey.target("web"))?.same_as(&before)?;
     // The stage is still good for the right answer.
     let token = session.granted(prey.token(&web, &purpose(&of_web)))?["token"].clone();
-    let chain = prey.signed_by(&prey.ca, &of_web["csr"], &token)?;
+    let chain = signed_by(&prey.ca, &of_web["csr"], &token)?;
     session.granted(install(&of_web["stage"], &chain))?;
     ensure!(session.refused(install(&of_web["stage"], &chain))? == "stale", "a stage is good once");
     prey.told_no_secret()
