@@ -39,6 +39,8 @@ enum Line {
     Answered { issuer: IssuerName },
     /// When a command line ran last.
     Ran { command: Vec<String>, at: Timestamp },
+    /// The daemon was at work then.
+    Alive { at: Timestamp },
 }
 
 /// The open journal.
@@ -54,6 +56,17 @@ pub(crate) struct Journal {
     entries: BTreeMap<AbsolutePath, Memory>,
     answered: BTreeSet<IssuerName>,
     runs: Runs,
+    alive: Option<Timestamp>,
+    found: Found,
+}
+
+/// What was there when the journal was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Found {
+    /// Nothing.
+    pub fresh: bool,
+    /// When the daemon was at work last.
+    pub ended: Option<Timestamp>,
 }
 
 impl Journal {
@@ -64,8 +77,11 @@ impl Journal {
         let mut entries = BTreeMap::new();
         let mut answered = BTreeSet::new();
         let mut runs = Runs::default();
+        let mut alive = None;
         let mut damaged = 0_u32;
-        for line in read_lines(&path)? {
+        let lines = read_lines(&path)?;
+        let whole = lines.len().saturating_sub(1);
+        for (number, line) in lines.into_iter().enumerate() {
             match serde_json::from_slice(&line) {
                 Ok(Line::Seed { seed: value }) => seed = Some(value),
                 Ok(Line::Entry { key_path, memory }) => {
@@ -75,18 +91,44 @@ impl Journal {
                     answered.insert(issuer);
                 }
                 Ok(Line::Ran { command, at }) => drop(runs.note(&command, at)),
-                Err(_) => damaged += 1,
+                Ok(Line::Alive { at }) => alive = alive.max(Some(at)),
+                // A power cut may end the file in the middle of a line.
+                Err(_) => damaged += u32::from(number < whole || ends_whole(&path)),
             }
         }
         if damaged > 0 {
             warn!("{damaged} lines of {} cannot be read and are left out", path.display());
+            std::fs::copy(&path, aside(dir))?;
         }
+        let found = Found { fresh: seed.is_none(), ended: alive };
         let seed = seed.unwrap_or_else(fresh_seed);
         let file = File::open("/dev/null")?;
-        let mut journal =
-            Self { path, file, lines: 0, unsynced: false, torn: false, seed, entries, answered, runs };
+        let mut journal = Self {
+            path,
+            file,
+            lines: 0,
+            unsynced: false,
+            torn: false,
+            seed,
+            entries,
+            answered,
+            runs,
+            alive,
+            found,
+        };
         journal.rewrite()?;
         Ok(journal)
+    }
+
+    /// What was there when it was opened.
+    pub(crate) fn found(&self) -> Found {
+        self.found
+    }
+
+    /// Remembers that the daemon is at work, durably after the next [`Self::sync`].
+    pub(crate) fn remember_alive(&mut self, at: Timestamp) -> io::Result<()> {
+        self.alive = Some(at);
+        self.append(&Line::Alive { at })
     }
 
     /// The seed of the renewal times' spread.
@@ -178,6 +220,7 @@ impl Journal {
         }));
         lines.extend(self.answered.iter().map(|issuer| Line::Answered { issuer: issuer.clone() }));
         lines.extend(self.runs.iter().map(|(command, at)| Line::Ran { command: command.to_vec(), at }));
+        lines.extend(self.alive.map(|at| Line::Alive { at }));
         let mut bytes = Vec::new();
         for line in &lines {
             serde_json::to_writer(&mut bytes, line)?;
@@ -193,6 +236,21 @@ impl Journal {
         self.torn = false;
         Ok(())
     }
+}
+
+/// Where a journal with lines that could not be read is kept for whoever looks into it.
+pub(crate) fn aside(dir: &Path) -> PathBuf {
+    dir.join("damaged-journal.jsonl")
+}
+
+/// The file does not end in the middle of a line.
+fn ends_whole(path: &Path) -> bool {
+    let last = File::open(path).and_then(|mut file| {
+        let mut byte = [0];
+        std::io::Seek::seek(&mut file, io::SeekFrom::End(-1))?;
+        file.read_exact(&mut byte).map(|()| byte)
+    });
+    last.is_ok_and(|byte| byte == *b"\n")
 }
 
 fn read_lines(path: &Path) -> io::Result<Vec<Vec<u8>>> {

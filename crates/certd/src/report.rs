@@ -60,13 +60,7 @@ pub(crate) fn certificate(subject: &Subject<'_>, now: Timestamp) -> CertificateS
             at: served.at,
         }),
         reason: finding.map(|reason| reason.code().to_owned()),
-        warnings: subject
-            .warnings
-            .iter()
-            .chain(&state.memory.warnings)
-            .chain(&state.memory.remarks)
-            .cloned()
-            .collect(),
+        warnings: warnings(subject),
         attempts: trouble.as_ref().map_or(0, |(_, failure)| failure.attempts),
         next_attempt_at: trouble.as_ref().map(|(_, failure)| failure.next_attempt_at),
         last_error: trouble.map(|(stage, failure)| LastError {
@@ -75,6 +69,20 @@ pub(crate) fn certificate(subject: &Subject<'_>, now: Timestamp) -> CertificateS
             at: failure.at,
         }),
     }
+}
+
+/// About the entry, about its certificate, and about records that are not as they were left.
+fn warnings(subject: &Subject<'_>) -> Vec<String> {
+    let memory = &subject.state.memory;
+    let set_aside = subject.state.seen.iter().flat_map(|seen| &seen.set_aside).map(|path| {
+        format!(
+            "a damaged record was set aside as {path}; what it held is forgotten. Remove the file when you have \
+             seen to the cause"
+        )
+    });
+    let noticed = memory.notices.iter().map(|notice| format!("noticed at {}: {}", notice.at, notice.text));
+    let lasting = subject.warnings.iter().chain(&memory.warnings).chain(&memory.remarks).cloned();
+    lasting.chain(set_aside).chain(noticed).collect()
 }
 
 /// The failure that matters most.

@@ -222,6 +222,10 @@ pub struct Observation {
     pub command_digest: Option<String>,
     /// Owner and mode that the manifest asks for, resolved; none when it does not resolve now.
     pub wanted: Option<Baseline>,
+    /// Files of the executor's own records of this entry that were damaged and set aside. They stay until somebody
+    /// removes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<String>,
 }
 
 #[cfg(test)]

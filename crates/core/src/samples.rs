@@ -116,6 +116,7 @@ pub(crate) fn blank(entry: &Entry, at: Timestamp) -> Observation {
         delivery_digest: entry.delivery.as_ref().map(|_| "delivery".to_owned()),
         command_digest: entry.command.as_ref().map(|_| "command".to_owned()),
         wanted: Some(baseline()),
+        set_aside: Vec::new(),
     }
 }
 

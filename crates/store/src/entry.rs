@@ -117,6 +117,16 @@ impl EntryStore {
         self.existing()?.map_or(Ok(()), |entry| stages::drop_all(&entry, keep))
     }
 
+    /// Paths of records that were damaged and set aside.
+    pub fn set_aside(&self) -> Result<Vec<String>, Trouble> {
+        let Some(home) = self.existing()? else { return Ok(Vec::new()) };
+        let mut found = home.set_aside_files()?;
+        if let Some(generations) = generations::home(&home)? {
+            found.extend(generations.set_aside_files()?);
+        }
+        Ok(found)
+    }
+
     /// What was done for the entry.
     pub fn ledger(&self) -> Result<Ledger, Trouble> {
         let locks = self.inner.locks(&self.name);

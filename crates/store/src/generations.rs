@@ -129,6 +129,11 @@ impl Generation {
     }
 }
 
+/// The directory of an entry's generations, if there are any.
+pub(crate) fn home(entry: &StateDir) -> Result<Option<StateDir>, Trouble> {
+    entry.existing(GENERATIONS)
+}
+
 /// Numbers of the generations of an entry, in order.
 fn numbers(home: &StateDir) -> Result<Vec<u64>, Trouble> {
     let mut numbers: Vec<u64> = home.names()?.iter().filter_map(|name| name.parse().ok()).collect();

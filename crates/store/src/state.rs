@@ -14,6 +14,8 @@ use crate::token::Token;
 
 /// Prefix of everything unfinished in the state directory; swept by recovery.
 pub(crate) const NEW: &str = ".new-";
+/// Begins the names of damaged records that were set aside.
+const ASIDE: &str = "damaged-";
 /// No file of ours is larger.
 const LIMIT: usize = 16 << 20;
 
@@ -136,9 +138,15 @@ impl StateDir {
         }
     }
 
+    /// Paths of what [`set_aside`](Self::set_aside) renamed in this directory.
+    pub(crate) fn set_aside_files(&self) -> Result<Vec<String>, Trouble> {
+        let names = self.dir.names()?.into_iter().filter(|name| name.starts_with(ASIDE));
+        Ok(names.map(|name| self.dir.join(&name).display().to_string()).collect())
+    }
+
     /// Renames something damaged so that it is neither used again nor lost to whoever investigates.
     pub(crate) fn set_aside(&self, name: &str) {
-        let aside = format!("damaged-{name}");
+        let aside = format!("{ASIDE}{name}");
         self.try_remove(&aside);
         if let Err(failure) = self.disk.rename((&self.dir, name), (&self.dir, &aside)) {
             tracing::warn!("{failure}");

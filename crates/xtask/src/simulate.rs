@@ -1,8 +1,9 @@
-//! `cargo xtask simulate`: certificates under virtual time, in a release build.
+//! `cargo xtask simulate`: certificates under virtual time, in a release build unless told otherwise.
 //!
 //! Without `--seed` every run is another one. `--seconds` takes short and wild worlds, seed after seed, instead of
 //! one long one: that is what finds most.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -31,14 +32,14 @@ pub(crate) struct Options {
     /// Run one short world of this seed
     #[arg(long, conflicts_with_all = ["years", "certs", "seconds"], requires = "seed")]
     short: bool,
-    /// This is the release build
-    #[arg(long, hide = true)]
-    built: bool,
+    /// Run as built now instead of making a release build first
+    #[arg(long)]
+    as_built: bool,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(options.certs > 0, "--certs: nothing is to be simulated for no certificates");
-    if !options.built {
+    if !options.as_built {
         return run_released();
     }
     let seed = options.seed.unwrap_or_else(|| Dice::fresh().seed());
@@ -60,18 +61,33 @@ fn run_released() -> Result<()> {
     let arguments = ["run", "--quiet", "--release", "--package", "xtask", "--"];
     let given = std::env::args().skip(1);
     let mut cargo = command("cargo", arguments);
-    cargo.args(given).arg("--built");
+    cargo.args(given).arg("--as-built");
     shell::run(&mut cargo)
 }
 
+/// Seed after seed on every processor until then.
 fn many(first: u64, until: Instant) -> Result<(Figures, String)> {
-    let mut all = Figures::default();
-    let mut seed = first;
-    while Instant::now() < until {
-        all += simulate(&Plan::wild(seed))?;
-        seed = seed.wrapping_add(1);
-    }
-    Ok((all, format!("{} seeds from {first}", seed.wrapping_sub(first))))
+    let next = AtomicU64::new(0);
+    let one = || -> Result<Figures> {
+        let mut all = Figures::default();
+        while Instant::now() < until {
+            all += simulate(&Plan::wild(first.wrapping_add(next.fetch_add(1, Ordering::Relaxed))))?;
+        }
+        Ok(all)
+    };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let all = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..processors).map(|_| scope.spawn(one)).collect();
+        let ended = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let mut all = Figures::default();
+        for figures in ended.collect::<Vec<Result<Figures>>>() {
+            all += figures?;
+        }
+        anyhow::Ok(all)
+    })?;
+    Ok((all, format!("{} seeds from {first}", next.into_inner())))
 }
 
 fn report(figures: &Figures, what: &str, took: Duration) {

@@ -9,6 +9,7 @@ mod issuers;
 mod looks;
 mod manifest;
 mod notes;
+mod notices;
 mod orders;
 mod plan;
 mod status;
@@ -45,6 +46,7 @@ use crate::journal::Journal;
 use entries::Entries;
 pub(crate) use manifest::Fetched;
 use notes::Before;
+use notices::Notices;
 use orders::Orders;
 
 /// Messages that are taken in before what was decided is carried out.
@@ -117,6 +119,7 @@ pub(crate) struct Engine {
     authorities: Authorities,
     entries: Entries,
     orders: Orders,
+    notices: Notices,
     /// Entries that share a command.
     waves: Waves<AbsolutePath>,
     /// Of these, those that were just held and nobody was told of.
@@ -155,6 +158,7 @@ impl Engine {
     ) -> Self {
         let at = now();
         let concurrency = settings.renewal.concurrency;
+        let notices = Notices::new(journal.found(), settings.state_dir.as_path(), at);
         let authorities =
             Authorities::new(&settings.issuers, concurrency, |issuer| journal.has_answered(issuer));
         Self {
@@ -168,6 +172,7 @@ impl Engine {
             authorities,
             entries: Entries::default(),
             orders: Orders::default(),
+            notices,
             waves: Waves::default(),
             held: Vec::new(),
             manifest: None,
@@ -317,9 +322,11 @@ impl Engine {
             self.authorities.clock_set(at);
             self.history.note([], Happening::ClockSet, at);
             self.journal.rewind(at);
+            self.notices.clock_set(at);
         }
         if self.next_poll <= at {
             self.next_poll = at.plus(self.settings.renewal.poll);
+            self.note_alive(at);
             self.fetch(false);
         }
         if self.next_sweep.is_some_and(|sweep| sweep <= at) {
@@ -380,6 +387,7 @@ impl Engine {
         }
         self.note_change(key, &before, at);
         self.take_part(key, at);
+        self.compare_history(key);
         self.entries.note_look(key);
         self.orders.update(key, &self.entries, &self.authorities);
     }

@@ -61,6 +61,7 @@ impl Engine {
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = self.authorities.warnings();
         warnings.extend(self.history.problem());
+        warnings.extend(self.notices.told(now()));
         if let Some(listen) = self.settings.metrics {
             warnings.push(format!("[metrics] listen = \"{listen}\": this version serves no metrics"));
         }

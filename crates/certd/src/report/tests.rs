@@ -74,6 +74,7 @@ fn done(entry: &Entry) -> State {
         delivery_digest: None,
         command_digest: Some("command".into()),
         wanted: Some(baseline),
+        set_aside: Vec::new(),
     };
     State { seen: Some(seen), ..State::default() }
 }

@@ -100,6 +100,7 @@ fn exchanged(state: &mut State, work: Work, seen: Observation, now: Timestamp) {
 }
 
 fn succeeded(state: &mut State, work: Work, seen: Observation, now: Timestamp) {
+    super::notice::compare(&mut state.memory, work, &seen, now);
     state.memory.overcome(Stage::Observe);
     state.memory.overcome(work.stage());
     if matches!(work, Work::Install) {

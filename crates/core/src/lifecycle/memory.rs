@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::notice::{KnownCopy, Notice};
 use super::rollback::Rollback;
 use crate::facts::{Deed, Served};
 use crate::reason::{Reason, RetryClass, Trouble};
@@ -134,6 +135,12 @@ pub struct Memory {
     /// A certificate that its consumer did not take.
     #[serde(default)]
     pub rollback: Option<Rollback>,
+    /// Our copy as it was seen last.
+    #[serde(default)]
+    pub own: Option<KnownCopy>,
+    /// What was noticed about records that are not as they were left, oldest first.
+    #[serde(default)]
+    pub notices: Vec<Notice>,
 }
 
 /// A certificate that goes only so far.

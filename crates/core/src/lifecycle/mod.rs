@@ -10,6 +10,7 @@ mod completion;
 mod decide;
 mod memory;
 mod rollback;
+mod notice;
 mod rule;
 mod standing;
 mod survey;
@@ -20,6 +21,7 @@ pub use decide::{Availability, Context, Decision, Work, decide, renew_at};
 use decide::{is_as_wanted, obsolete};
 pub use memory::{Failure, Hold, Memory, Order, Reach, Stage};
 pub use rollback::{Rollback, Step as RollbackStep, is_rolled_back};
+pub use notice::{KnownCopy, Notice};
 pub use rule::Rule;
 pub use standing::{Standing, delivered_by_command, is_own, standing};
 pub use verify::{Verification, proves_nothing, verify_digest};
@@ -182,6 +184,8 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
         }
         Event::Rewritten => {
             state.memory.failures.clear();
+            // What an edit asks for is an operator's wish, and no loop.
+            state.memory.issued.clear();
             look(&mut state, &mut actions);
         }
         Event::IssuerBack => {

@@ -1,4 +1,5 @@
 mod corners;
+mod gates;
 mod orders;
 mod proof;
 

@@ -33,6 +33,7 @@ impl Executor {
             delivery_digest: activate::delivery_digest(entry),
             command_digest: activate::command_digest(entry),
             wanted: live.and_then(|files| files.wanted.ok()),
+            set_aside: store.set_aside()?,
         })
     }
 

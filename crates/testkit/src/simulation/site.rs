@@ -197,6 +197,7 @@ impl Site {
             delivery_digest: delivery_digest(entry),
             command_digest: command_digest(entry),
             wanted: Some(baseline()),
+            set_aside: Vec::new(),
         }
     }
 

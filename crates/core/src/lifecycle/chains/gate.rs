@@ -59,6 +59,8 @@ pub(super) fn budget_words(case: &Case<'_>) -> String {
 fn gives_way(case: &Case<'_>) -> Option<Timestamp> {
     let (own, command) = (case.seen.own.as_ref()?, case.entry.command.as_ref()?);
     let urgent = case.memory.order.as_ref().is_some_and(|order| order.urgent);
+    // The previous pair was put back because consumers did not take the new one: they are without any.
+    let urgent = urgent || case.seen.ledger.rolled_back.is_some();
     let at = in_use_until(case, own).minus(margin(own, command));
     (!urgent && at > case.now).then_some(at)
 }
