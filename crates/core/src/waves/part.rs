@@ -36,7 +36,9 @@ pub fn part(entry: &Entry, state: &State, invited: bool, now: Timestamp) -> Part
     }
     match state.phase {
         Phase::Working { work: Work::Activate, .. } => Part::Ready { patience: patience(entry, state, now) },
-        Phase::Working { work: Work::Issue | Work::Install | Work::Deliver | Work::Recheck, .. } => Part::Coming,
+        Phase::Working { work: Work::Issue | Work::Install | Work::Deliver | Work::Recheck, .. } => {
+            Part::Coming
+        }
         Phase::Working { work: Work::Observe, .. } if invited || is_wanted(state, now) => Part::Coming,
         Phase::Idle if goes_along(state) => Part::Willing,
         Phase::Working { .. } | Phase::Idle => Part::Away,

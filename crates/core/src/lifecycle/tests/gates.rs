@@ -62,7 +62,8 @@ fn renew_does_not_wait_for_a_window_and_sync_does() {
     for urgent in [true, false] {
         let (mut bench, seen) = written(1800, 86_400);
         bench.entry.window = Some(quarter());
-        let request = Request { reissue: false, redeploy: true, urgent, reach: Reach::Verified };
+        let request =
+            Request { reissue: false, redeploy: true, reverify: false, urgent, reach: Reach::Verified };
         assert_eq!(bench.send(Event::Ordered(request)), [Action::Observe]);
         let actions = bench.send(Event::Observed(Ok(seen)));
         assert_eq!(actions == [Action::Activate], urgent, "{actions:?}");
