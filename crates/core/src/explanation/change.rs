@@ -110,6 +110,7 @@ pub fn unseen(entry: &Entry, at: Timestamp) -> Observation {
         delivery_digest: entry.delivery.as_ref().map(|_| "a delivery".to_owned()),
         command_digest: entry.command.as_ref().map(|_| "a command".to_owned()),
         wanted: None,
+        set_aside: Vec::new(),
     }
 }
 
