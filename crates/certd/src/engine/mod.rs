@@ -282,7 +282,7 @@ impl Engine {
                 }
             }
             Message::Trusted(facts) => self.informed(&facts),
-            Message::Ran { command, at } => self.note_run(&command, at),
+            Message::Ran { command, at } => self.ran(&command, at),
             Message::Ping(reply) => {
                 let _ = reply.send(());
             }

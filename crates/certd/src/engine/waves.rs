@@ -29,6 +29,18 @@ impl Engine {
         }
     }
 
+    /// A command ended: whoever waits for a run of it by itself has to see whether its restart budget still allows
+    /// one.
+    pub(super) fn ran(&mut self, command: &[String], at: Timestamp) {
+        self.note_run(command, at);
+        for key in self.waves.held_for(command) {
+            let entry = self.entries.get(&key).and_then(|tracked| tracked.entry.command.as_ref());
+            if entry.is_some_and(|command| command.min_interval.is_some()) {
+                self.send(&key, Event::Withdrawn);
+            }
+        }
+    }
+
     /// An entry's state has changed: what is it to those with the same command now?
     pub(super) fn take_part(&mut self, key: &AbsolutePath, at: Timestamp) {
         let Some(tracked) = self.entries.get(key) else { return };

@@ -100,6 +100,11 @@ impl<K: Ord + Clone> Waves<K> {
         self.group_of(key).is_some_and(|group| group.held.contains_key(key))
     }
 
+    /// Entries of this command line that are ready and whose command has not been begun.
+    pub fn held_for(&self, command: &[String]) -> Vec<K> {
+        self.groups.get(command).map_or_else(Vec::new, |group| group.held.keys().cloned().collect())
+    }
+
     /// The command line runs now.
     pub fn is_running(&self, command: &[String]) -> bool {
         self.groups.get(command).is_some_and(|group| !group.running.is_empty())

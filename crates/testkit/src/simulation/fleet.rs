@@ -99,6 +99,13 @@ impl World {
         {
             self.daemon.runs.note(&command.argv, self.clock.wall());
             self.watch.command_ended(&self.clock, &command.argv);
+            for key in self.daemon.waves.held_for(&command.argv) {
+                let entry =
+                    self.daemon.tracked[key].as_ref().and_then(|tracked| tracked.entry.command.as_ref());
+                if entry.is_some_and(|command| command.min_interval.is_some()) {
+                    self.send(key, Event::Withdrawn);
+                }
+            }
         }
         let results: Vec<Result<Observation, Trouble>> = match result {
             Ok(seen) => seen.into_iter().map(Ok).collect(),
