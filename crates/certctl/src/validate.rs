@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use phoenix_core::diagnostic::{Colour, Diagnostics, Located};
-use phoenix_core::manifest::{Context, Host, Manifest};
+use phoenix_core::manifest::{Context, Host, Manifest, Proposal, proposals};
 use phoenix_core::name::AbsolutePath;
 use phoenix_core::settings::Settings;
 use serde::Serialize;
@@ -25,6 +25,14 @@ struct Document<'a> {
     /// Entries that work; none for a configuration or a file that is refused as a whole.
     entries: Option<usize>,
     diagnostics: Vec<Located>,
+    /// What entries without `verify` could have.
+    proposals: Vec<Proposed<'a>>,
+}
+
+#[derive(Serialize)]
+struct Proposed<'a> {
+    name: &'a str,
+    verify: &'a serde_json::Value,
 }
 
 /// What was found in a file.
@@ -33,11 +41,17 @@ struct Checked {
     entries: Option<usize>,
     /// Never an empty list.
     diagnostics: Option<Diagnostics>,
+    proposals: Vec<Proposal>,
 }
 
 impl Checked {
     fn new(file: String, entries: Option<usize>, diagnostics: Option<Diagnostics>) -> Self {
-        Self { file, entries, diagnostics: diagnostics.filter(|diagnostics| !diagnostics.is_empty()) }
+        Self {
+            file,
+            entries,
+            diagnostics: diagnostics.filter(|diagnostics| !diagnostics.is_empty()),
+            proposals: Vec::new(),
+        }
     }
 }
 
@@ -56,6 +70,7 @@ pub fn run(session: Session, args: &ValidateArgs, out: &mut Output) -> Result<Ex
             valid,
             entries: checked.entries,
             diagnostics: checked.diagnostics.as_ref().map(Diagnostics::located).unwrap_or_default(),
+            proposals: checked.proposals.iter().map(proposed).collect(),
         })?;
     } else {
         out.print(&text(&checked))?;
@@ -95,8 +110,11 @@ fn check_manifest(settings: &Settings, path: &Path) -> Checked {
     match config::read_text(path, MAX_MANIFEST) {
         Ok(text) => {
             let parsed = Manifest::parse(&text, &Context::of(settings).file(&file).host(&ThisHost));
-            let entries = parsed.manifest.map(|manifest| manifest.entries.len());
-            Checked::new(file, entries, Some(parsed.diagnostics))
+            let refused = parsed.manifest.is_none();
+            let entries = parsed.manifest.map(|manifest| manifest.entries).unwrap_or_default();
+            let count = (!refused).then_some(entries.len());
+            let checked = Checked::new(file, count, Some(parsed.diagnostics));
+            Checked { proposals: proposals(&entries), ..checked }
         }
         Err(error) => {
             let diagnostics = unreadable(&file, &error);
@@ -109,7 +127,21 @@ fn unreadable(file: &str, error: &std::io::Error) -> Diagnostics {
     Diagnostics::of_file(file, format!("cannot read the file: {error}"), "name a readable file")
 }
 
+fn proposed(proposal: &Proposal) -> Proposed<'_> {
+    Proposed { name: proposal.entry.as_str(), verify: &proposal.verify }
+}
+
 fn text(checked: &Checked) -> String {
+    let proposals = checked.proposals.iter().map(|proposal| {
+        format!(
+            "\nnote: `{}` looks like {}, and nothing shows whether it is used. It could have\n  \"verify\": {}\n",
+            proposal.entry, proposal.consumer, proposal.verify
+        )
+    });
+    problems(checked) + &proposals.collect::<String>()
+}
+
+fn problems(checked: &Checked) -> String {
     let file = &checked.file;
     match (&checked.diagnostics, checked.entries) {
         (Some(diagnostics), _) => diagnostics.render(Colour::Ansi),

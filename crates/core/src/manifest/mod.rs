@@ -11,6 +11,7 @@ mod issuance;
 mod lint;
 mod names;
 mod naming;
+mod proposal;
 mod read;
 mod schema;
 mod shell;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use entry::*;
 pub use names::BadSan;
+pub use proposal::{Proposal, proposals};
 pub use schema::schema;
 
 use crate::diagnostic::Diagnostics;
