@@ -212,8 +212,9 @@ fn accepted(
     match (&met.end, http) {
         (End::Alert(alert), _) => refuses(&format!("it answered with the alert {alert:?}")),
         (End::Gone, _) => refuses("it ended the connection without an answer"),
-        // nginx says farewell in due form when it holds a port for another program, as before dockerd.
-        (End::Parted, Some(_)) if met.asked => refuses("it ended the connection without an answer"),
+        // nginx says farewell in due form when it holds a port for another program, as before dockerd. Whoever lets
+        // a client in answers it, or waits for more.
+        (End::Parted, _) if met.asked => refuses("it ended the connection without an answer"),
         (End::Spoke(line), _) => match (http::status(line), http) {
             (Some(status), Some(http)) if http.accepts(status) => Ok(()),
             (Some(status), Some(_)) if REFUSALS.contains(&status) => {

@@ -119,9 +119,13 @@ fn config(
     builder.with_single_cert(chain, PrivateKeyDer::try_from(der).unwrap()).unwrap()
 }
 
-/// Serves TLS; each request is answered with `answer`, or with silence.
+/// Serves TLS; each request is answered with `answer` and a farewell, or with silence.
 async fn serve(config: ServerConfig, answer: Option<&'static str>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    serve_on("127.0.0.1:0", config, answer).await
+}
+
+async fn serve_on(at: &str, config: ServerConfig, answer: Option<&'static str>) -> String {
+    let listener = TcpListener::bind(at).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     tokio::spawn(async move {
@@ -180,6 +184,8 @@ fn reason(report: &Report) -> Option<Reason> {
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nOK";
+/// Nothing but a farewell after the request, as nginx refuses for another program.
+const FAREWELL: &str = "";
 const REFUSED: &str =
     "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\nNo required SSL certificate was sent";
 
@@ -195,6 +201,24 @@ async fn the_installed_leaf_passes_in_every_version_whether_or_not_clients_are_a
             assert_eq!(report.served.as_ref(), Some(leaf.chain.leaf_facts()));
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_on_ipv6_is_looked_at_like_any_other() {
+    let ca = Ca::new();
+    let (ours, other) = (ca.leaf(|_| {}), ca.leaf(|_| {}));
+    let address = serve_on("[::1]:0", config(&ours, &ca, Clients::Demanded, BOTH), Some(OK)).await;
+    assert!(address.starts_with("[::1]:"), "{address}");
+    let check = Tls { client: Some(ours.identity()), http: Some(http(Some(200))), ..tls(&address) };
+    let check = Tls { refuse_without_client: true, ..check };
+    for server_name in [Some(NAME.into()), None] {
+        let check = Tls { server_name, ..check.clone() };
+        let report = seen(check.clone(), &ours.subject(&ca)).await;
+        assert_eq!(reason(&report), None);
+        assert_eq!(report.served.as_ref(), Some(ours.chain.leaf_facts()));
+        assert_eq!(reason(&seen(check, &other.subject(&ca)).await), Some(Reason::ServesOther));
+    }
+    assert!(can_be_reached(&address.parse().unwrap(), None, AMPLE).await);
 }
 
 #[tokio::test]
@@ -244,6 +268,11 @@ async fn a_client_certificate_is_signed_elsewhere_and_accepted_or_refused() {
     for (client, answer, request, wanted) in [
         (&leaf, Some(OK), Some(http(Some(200))), None),
         (&leaf, Some(OK), None, None),
+        (&leaf, Some("SSH-2.0-x\r\n"), None, None),
+        (&leaf, None, None, None),
+        (&leaf, None, Some(http(Some(200))), Some(Reason::WrongStatus)),
+        (&leaf, Some(FAREWELL), None, Some(Reason::RefusesClient)),
+        (&leaf, Some(FAREWELL), Some(http(Some(200))), Some(Reason::RefusesClient)),
         (&leaf, Some(OK), Some(http(Some(204))), Some(Reason::WrongStatus)),
         (&leaf, Some("SSH-2.0-x\r\n"), Some(http(None)), Some(Reason::WrongStatus)),
         (&leaf, Some(REFUSED), Some(http(Some(200))), Some(Reason::RefusesClient)),
