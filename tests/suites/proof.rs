@@ -1,6 +1,7 @@
 //! Renewed means served: what the consumer really uses is seen, and what follows when it is something else.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -35,6 +36,31 @@ impl Bed {
     }
 
     fn with(lines: &str, shape: impl FnOnce(&mut Value)) -> Result<Self> {
+        Self::made(|setup, _, entry| {
+            shape(entry);
+            Ok(setup.lines(lines))
+        })
+    }
+
+    /// With a program that asks the consumer for its serial, as `verify`.
+    fn asked_by_a_command() -> Result<Self> {
+        Self::made(|setup, consumer, entry| {
+            let script = format!(
+                "#!/bin/sh\nopenssl s_client -connect {} < /dev/null 2> /dev/null |\n    openssl x509 -noout -serial\n",
+                consumer.address
+            );
+            let dir = consumer.program.parent().context("the program lies nowhere")?;
+            let program = dir.join("serial-web");
+            fs::write(&program, script)?;
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+            entry["verify"] = json!({"command": [program], "expect": "{serial}", "deadline": "3s"});
+            Ok(setup.networked(program))
+        })
+    }
+
+    fn made(
+        shape: impl for<'a> FnOnce(Setup<'a>, &Consumer, &mut Value) -> Result<Setup<'a>>,
+    ) -> Result<Self> {
         let scratch = Scratch::new()?;
         let ca = EmbeddedCa::start(&scratch, "phoenix")?;
         let mut entry = manifest::entry(&scratch, "web");
@@ -43,12 +69,8 @@ impl Bed {
         entry["post_renewal_command"] = json!([consumer.program]);
         entry["verify"] =
             json!({"tls": consumer.address, "server_name": "web.internal.thinkheads.ai", "deadline": "3s"});
-        shape(&mut entry);
-        let daemon = Setup::new(&scratch)?
-            .issuer(&ca.issuer())
-            .programs([consumer.program.clone()])
-            .lines(lines)
-            .start(&[entry])?;
+        let setup = Setup::new(&scratch)?.issuer(&ca.issuer()).programs([consumer.program.clone()]);
+        let daemon = shape(setup, &consumer, &mut entry)?.start(&[entry])?;
         Ok(Self { daemon, consumer, place, _ca: ca, scratch })
     }
 
@@ -99,6 +121,33 @@ fn a_command_that_ends_well_without_effect_is_caught() -> Result<()> {
     let entry = bed.daemon.wait_entry("web", "is verified", is_done)?;
     ensure!(entry.serial == serial, "a new certificate was made for a command without effect");
     ensure!(bed.consumer.told() >= 3, "the command was not run again");
+    Ok(())
+}
+
+#[test]
+fn a_command_that_asks_the_consumer_tells_the_new_certificate_from_the_old_one() -> Result<()> {
+    let bed = Bed::asked_by_a_command()?;
+    bed.daemon.wait_entry("web", "is verified", is_done)?;
+    let (code, result) = bed.renew()?;
+    ensure!(code == Some(0) && result["result"] == "verified", "{result}");
+    let before = bed.daemon.entry("web")?;
+    ensure!(before.deployment.verified == StageState::Done && bed.consumer.told() == 2, "{before:?}");
+    bed.consumer.set(Temper::Deaf);
+    let (code, result) = bed.renew()?;
+    ensure!(
+        code == Some(1) && result["result"] == "failed" && result["reason"] == "check-failed",
+        "{result}"
+    );
+    let shown = format!("serial={}", before.serial.context("it has no serial")?.to_uppercase());
+    let told = |entry: &_| {
+        tells(entry, Reason::CheckFailed, &["did not print", "`post_renewal_command`", shown.as_str()])
+    };
+    let entry = bed.daemon.wait_entry("web", "is caught", told)?;
+    ensure!(entry.state == CertificateState::Retrying, "{entry:?}");
+    ensure!(entry.deployment.verified == StageState::Failed, "{entry:?}");
+    bed.consumer.set(Temper::Obedient);
+    let after = bed.daemon.wait_entry("web", "is verified", is_done)?;
+    ensure!(after.serial == entry.serial, "a new certificate was made for a command without effect");
     Ok(())
 }
 

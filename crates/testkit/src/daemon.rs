@@ -24,6 +24,7 @@ pub struct Setup<'a> {
     scratch: &'a Scratch,
     issuers: Vec<String>,
     programs: Vec<PathBuf>,
+    networked: Vec<PathBuf>,
     roots: Vec<PathBuf>,
     extra: String,
 }
@@ -32,7 +33,8 @@ impl<'a> Setup<'a> {
     /// Without issuers and programs, with one target root that is there.
     pub fn new(scratch: &'a Scratch) -> Result<Self> {
         let roots = vec![scratch.directory(TARGET_ROOT)?];
-        Ok(Self { scratch, issuers: Vec::new(), programs: Vec::new(), roots, extra: String::new() })
+        let (programs, networked) = (Vec::new(), Vec::new());
+        Ok(Self { scratch, issuers: Vec::new(), programs, networked, roots, extra: String::new() })
     }
 
     /// With an issuer for this CA.
@@ -50,6 +52,12 @@ impl<'a> Setup<'a> {
     pub fn programs(mut self, programs: impl IntoIterator<Item = PathBuf>) -> Self {
         self.programs.extend(programs);
         self
+    }
+
+    /// With a program on the allow-list that may also use the host's network.
+    pub fn networked(mut self, program: PathBuf) -> Self {
+        self.networked.push(program.clone());
+        self.programs([program])
     }
 
     /// With one more target root, made or not.
@@ -95,8 +103,9 @@ impl<'a> Setup<'a> {
         for program in &self.programs {
             let beside = program.parent().map(Path::to_path_buf);
             let writes: Vec<_> = beside.into_iter().chain([self.scratch.join("guests")]).collect();
-            let (program, writes) = (quoted(program), list(&writes));
-            writeln!(text, "\n[[executor.program]]\npath = {program}\nwrites = [{writes}]")?;
+            let (path, writes) = (quoted(program), list(&writes));
+            writeln!(text, "\n[[executor.program]]\npath = {path}\nwrites = [{writes}]")?;
+            writeln!(text, "network = {}", self.networked.contains(program))?;
         }
         for issuer in &self.issuers {
             writeln!(text, "\n[[issuer]]\n{issuer}")?;

@@ -54,7 +54,11 @@ fn judged(said: &Said, expect: &str, leaf: &LeafFacts) -> (bool, String) {
         (stdout, stderr) if stdout.is_empty() => stderr,
         (stdout, _) => stdout,
     };
-    (false, format!("the command succeeded, but did not print {wanted}; it printed: {shown}"))
+    let message = format!(
+        "the command succeeded, but did not print {wanted}: the consumer has not read the new files, or something else \
+         was asked. Let `post_renewal_command` make it read them; the command printed: {shown}"
+    );
+    (false, message)
 }
 
 /// The value that a placeholder stands for; the manifest has one of three.
@@ -127,6 +131,6 @@ mod tests {
         let (_, message) = judged(&said(key, ""), "{serial}", &leaf("12"));
         assert!(message.contains("left out") && !message.contains("SECRET"), "{message}");
         let (_, message) = judged(&said("", ""), "{serial}", &leaf("12"));
-        assert!(message.ends_with("it printed: nothing"), "{message}");
+        assert!(message.ends_with("the command printed: nothing"), "{message}");
     }
 }
