@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::fs;
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use phoenix_protocol::executor::VERSION;
@@ -188,6 +190,17 @@ pub(crate) struct Session<'a> {
     prey: &'a Prey,
     pub(crate) stream: UnixStream,
     next: u64,
+}
+
+impl Drop for Session<'_> {
+    /// Waits until the executor has closed its side as well: the next session is not one too many.
+    fn drop(&mut self) {
+        // A command that still runs keeps its connection: that is not waited for.
+        let patience = self.stream.set_read_timeout(Some(Duration::from_secs(5)));
+        if patience.is_ok() && self.stream.shutdown(Shutdown::Write).is_ok() {
+            let _ = std::io::copy(&mut self.stream, &mut std::io::sink());
+        }
+    }
 }
 
 impl Session<'_> {

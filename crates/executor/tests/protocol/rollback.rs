@@ -124,7 +124,8 @@ fn replace_previous(place: &Place, cert: &str, key: &str) {
         fs::read_dir(home.join("generations")).unwrap().map(|file| file.unwrap().path()).collect();
     kept.sort();
     let record = fs::read_to_string(&kept[0]).unwrap();
-    let (head, body) = record.split_once('\n').unwrap();
+    let (head, summed) = record.split_once('\n').unwrap();
+    let (_, body) = summed.split_once('\n').unwrap();
     let mut head: serde_json::Value = serde_json::from_str(head).unwrap();
     let length = |part: &str| usize::try_from(head["lengths"][part].as_u64().unwrap()).unwrap();
     let rest = body[length("key") + length("cert")..].to_owned();
@@ -134,5 +135,6 @@ fn replace_previous(place: &Place, cert: &str, key: &str) {
     head["meta"]["sums"]["pair"] = sum(&format!("{}\n{key}", cert.trim_end())).into();
     head["lengths"]["key"] = key.len().into();
     head["lengths"]["cert"] = cert.len().into();
-    fs::write(&kept[0], format!("{head}\n{key}{cert}{rest}")).unwrap();
+    let head = head.to_string();
+    fs::write(&kept[0], format!("{head}\n{}\n{key}{cert}{rest}", sum(&head))).unwrap();
 }
