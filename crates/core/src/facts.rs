@@ -165,7 +165,8 @@ pub struct Ledger {
     /// by a rollback. The newer pair is kept and can be put in place again until another one is installed.
     #[serde(default)]
     pub rolled_back: Option<String>,
-    /// Serial numbers of certificates of this entry that we revoked, newest last.
+    /// Serial numbers of certificates of this entry that we revoked, or for which a token to revoke them was given
+    /// out, newest last.
     #[serde(default)]
     pub revoked: Vec<String>,
 }

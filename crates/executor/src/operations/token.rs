@@ -1,5 +1,6 @@
 //! `token`: what may be asked of a Step-CA, signed.
 
+use phoenix_core::facts::Ledger;
 use phoenix_core::manifest::Entry;
 use phoenix_core::name::IssuerName;
 use phoenix_core::reason::{Reason, Trouble};
@@ -41,8 +42,12 @@ impl Executor {
             }
             TokenPurpose::Renew => tokens::renew(purchase, &voucher(&store, entry)?),
             TokenPurpose::Revoke { serial, kid, encrypted_key } => {
-                let serial = kept_serial(&store, entry, serial)?;
-                tokens::revoke(&self.keyring, purchase, &serial, ProvisionerWords { kid, encrypted_key })
+                let decimal = kept_serial(&store, entry, serial)?;
+                let words = ProvisionerWords { kid, encrypted_key };
+                let signed = tokens::revoke(&self.keyring, purchase, &decimal, words)?;
+                // Once it is out it may be spent without our hearing of it.
+                store.update_ledger(|ledger| note_revoked(ledger, serial))?;
+                Ok(signed)
             }
         }?;
         tracing::info!(
@@ -55,15 +60,31 @@ impl Executor {
     /// and not on a thread each.
     pub(super) fn token_keys(&self, entry: &Entry, issuer: &IssuerName, purpose: &TokenPurpose) -> Vec<Key> {
         match purpose {
-            TokenPurpose::Sign { .. } | TokenPurpose::Revoke { .. } => {
-                let settings = self.anchors.settings(issuer).ok();
-                let provisioner = settings.and_then(|issuer| tokens::provisioner(entry, issuer).ok());
-                let source = provisioner.and_then(|provisioner| provisioner.password.as_ref());
-                source.map(|source| Key::Password(tokens::password_of(source))).into_iter().collect()
+            TokenPurpose::Sign { .. } => self.password_key(entry, issuer).into_iter().collect(),
+            // No revoked pair is being put back while it is noted down.
+            TokenPurpose::Revoke { .. } => {
+                self.password_key(entry, issuer).into_iter().chain([super::pair_key(entry)]).collect()
             }
             TokenPurpose::X5c { .. } | TokenPurpose::Renew => vec![super::pair_key(entry)],
         }
     }
+
+    fn password_key(&self, entry: &Entry, issuer: &IssuerName) -> Option<Key> {
+        let settings = self.anchors.settings(issuer).ok()?;
+        let source = tokens::provisioner(entry, settings).ok()?.password.as_ref()?;
+        Some(Key::Password(tokens::password_of(source)))
+    }
+}
+
+/// Serial numbers that are remembered as revoked, for each entry: several times more than pairs are kept.
+const MAX_REVOKED: usize = 16;
+
+/// Notes that the certificate with this hexadecimal serial number counts as revoked.
+fn note_revoked(ledger: &mut Ledger, serial: &str) {
+    ledger.revoked.retain(|known| known != serial);
+    ledger.revoked.push(serial.to_owned());
+    let surplus = ledger.revoked.len().saturating_sub(MAX_REVOKED);
+    ledger.revoked.drain(..surplus);
 }
 
 /// The certificate of our own copy, which vouches for what comes next.
@@ -93,5 +114,26 @@ fn word(purpose: &TokenPurpose) -> &'static str {
         TokenPurpose::X5c { .. } => "x5c",
         TokenPurpose::Renew => "renew",
         TokenPurpose::Revoke { .. } => "revoke",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_revoked_last_is_remembered_once() {
+        let mut ledger = Ledger::default();
+        for serial in 0..40 {
+            note_revoked(&mut ledger, &format!("{serial:02x}"));
+            note_revoked(&mut ledger, &format!("{serial:02x}"));
+        }
+        assert_eq!(ledger.revoked.len(), MAX_REVOKED);
+        assert_eq!(ledger.revoked.last().map(String::as_str), Some("27"));
+        note_revoked(&mut ledger, "20");
+        assert_eq!(
+            (ledger.revoked.len(), ledger.revoked.last().map(String::as_str)),
+            (MAX_REVOKED, Some("20"))
+        );
     }
 }

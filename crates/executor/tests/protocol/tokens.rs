@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use phoenix_core::facts::LeafFacts;
+use phoenix_core::facts::{LeafFacts, Observation};
 use phoenix_core::reason::{Reason, Trouble};
-use phoenix_protocol::executor::{Answer, TokenPurpose};
+use phoenix_core::rules::{self, Pair, RENEW};
+use phoenix_protocol::executor::{Answer, Operation, RollbackTo, TokenPurpose};
 use phoenix_testkit::https::post;
 use phoenix_testkit::peers::StepCaVersion;
 use phoenix_testkit::stepca::{Options, StepCa};
@@ -183,6 +184,48 @@ fn tokens_are_refused_where_manifest_and_configuration_do_not_provide_for_them()
     assert_eq!((claims.sub, claims.sans, claims.cnf), (leaf.serial_decimal(), Vec::new(), None));
 }
 
+/// What the daemon's rules say about the pair that the executor keeps.
+fn finding(seen: &Observation, link: &mut Link) -> Option<Reason> {
+    let entry =
+        link.snapshot().entries.into_iter().find(|one| one.entry.name.as_str() == "web").unwrap().entry;
+    let now = seen.own.as_ref().unwrap().leaf.not_before;
+    let pair = Pair::own(&entry, seen, None, now).unwrap();
+    rules::first(RENEW, &pair).map(|finding| finding.reason)
+}
+
+#[test]
+fn what_a_token_to_revoke_was_given_out_for_counts_as_revoked_until_a_new_pair_is_installed() {
+    let place = Place::new(&json!([]));
+    place.manifest(&json!([place.web(&json!({"issuer": "phoenix"}))]));
+    let mut link = place.start();
+    let older = link.issue(&place.ca, "web", &Leaf { serial: 1, ..Leaf::good() });
+    let revoke = |seen: &Observation, encrypted_key: &str| TokenPurpose::Revoke {
+        serial: seen.live.leaf.as_ref().unwrap().serial.clone(),
+        kid: "k".to_owned(),
+        encrypted_key: encrypted_key.to_owned(),
+    };
+    // A token that is not given out revokes nothing.
+    link.token_for("phoenix", revoke(&older, "no key")).unwrap_err();
+    let seen = link.observe("web");
+    assert_eq!((seen.ledger.revoked.len(), finding(&seen, &mut link)), (0, None));
+
+    link.token_for("phoenix", revoke(&older, &place.encrypted_key)).unwrap();
+    for _ in 0..2 {
+        let seen = link.observe("web");
+        assert_eq!(seen.ledger.revoked, [seen.live.leaf.as_ref().unwrap().serial.clone()]);
+        assert_eq!(finding(&seen, &mut link), Some(Reason::Revoked));
+        link.end();
+        link = place.start();
+    }
+
+    let newer = link.issue(&place.ca, "web", &Leaf { serial: 2, ..Leaf::good() });
+    assert_eq!(finding(&newer, &mut link), None);
+    // The revoked pair is still kept, and not put back any more.
+    let entry = link.entry("web");
+    let back = link.ask(Operation::Rollback { entry, to: RollbackTo::Previous });
+    assert_eq!(back.unwrap_err().reason, Reason::Revoked);
+}
+
 #[test]
 fn an_answer_with_a_token_does_not_print_it() {
     let place = Place::new(&json!([]));
@@ -192,7 +235,7 @@ fn an_answer_with_a_token_does_not_print_it() {
     let (entry, issuer) = (link.entry("web"), "phoenix".parse().unwrap());
     let (kid, encrypted_key) = ("k".to_owned(), place.encrypted_key.clone());
     let purpose = TokenPurpose::Sign { stage, kid, encrypted_key };
-    let operation = phoenix_protocol::executor::Operation::Token { entry, issuer, purpose, ca_time: None };
+    let operation = Operation::Token { entry, issuer, purpose, ca_time: None };
     let answer = link.ask(operation).unwrap();
     let Answer::Token { token, .. } = &answer else { panic!("{answer:?}") };
     let signature = token.expose().rsplit('.').next().unwrap();
