@@ -31,14 +31,25 @@ const CA_SHARE: &str = "/mnt/pve/quickOS/lxc-persistent-data/103/ssl";
 
 /// Where `LoadCredential=` of the executor's unit finds the password.
 const CREDENTIAL: &str = "/etc/credstore/phoenix-certd.provisioner-password";
+/// What an operator adds to the unit to take the password from elsewhere.
+const DROP_IN: &str = "[Service]\nLoadCredential=ca-password:/root/ca-password\n";
+const DROP_IN_PATH: &str = "/etc/systemd/system/phoenix-executor.service.d/password.conf";
+/// Where the machine of the tests may raise no limit, systemd in the box may neither, and `LimitMEMLOCK=` of the unit is
+/// without effect. There this capability stands in for it, so that the executor's memory is locked as on a hypervisor.
+const LOCK_MEMORY: &str = r"(ulimit -l unlimited) 2>/dev/null || {
+    install -d /etc/systemd/system/phoenix-executor.service.d
+    printf '[Service]\nCapabilityBoundingSet=CAP_IPC_LOCK\n' >/etc/systemd/system/phoenix-executor.service.d/memory.conf
+}";
 
 /// How the executor comes by the provisioner's password.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Password {
     /// From the file that `config/certd.toml` names.
     File,
-    /// From a systemd credential. There is no such file.
+    /// From the systemd credential that the unit provides for. There is no such file.
     Credential,
+    /// From another credential, which a drop-in of the unit names. There is no such file either.
+    DropIn,
 }
 
 /// The units under test.
@@ -63,8 +74,14 @@ impl Bed {
         let bed = Self { hypervisor: Hypervisor::start()?, password: "correct horse battery".to_owned() };
         bed.start_ca()?;
         bed.install()?;
-        if password == Password::Credential {
-            bed.use_credential()?;
+        match password {
+            Password::File => {}
+            Password::Credential => bed.use_credential("provisioner-password", CREDENTIAL)?,
+            Password::DropIn => {
+                bed.sh(&format!("install -d $(dirname {DROP_IN_PATH})"))?;
+                bed.hypervisor.write(DROP_IN_PATH, DROP_IN, 0o644)?;
+                bed.use_credential("ca-password", "/root/ca-password")?;
+            }
         }
         bed.replace_manifest(entries)?;
         bed.sh("systemctl start phoenix-executor.socket phoenix-certd")?;
@@ -94,7 +111,8 @@ impl Bed {
             self.hypervisor.install(&peers::tree().join(source), place, 0o644)?;
         }
         self.sh(&format!(
-            "systemctl daemon-reload
+            "{LOCK_MEMORY}
+             systemctl daemon-reload
              systemd-sysusers
              systemd-tmpfiles --create phoenix-certd.conf
              useradd --groups phoenix-certd {MEMBER}"
@@ -102,11 +120,12 @@ impl Bed {
         .map(drop)
     }
 
-    fn use_credential(&self) -> Result<()> {
+    fn use_credential(&self, name: &str, source: &str) -> Result<()> {
         self.sh(&format!(
-            "install -D -m 600 {CA_SHARE}/provisioner_password.txt {CREDENTIAL}
+            "install -D -m 600 {CA_SHARE}/provisioner_password.txt {source}
              rm {CA_SHARE}/provisioner_password.txt
-             sed -i '/^password_file/s/.*/credential = \"provisioner-password\"/' /etc/phoenix-certd/certd.toml"
+             sed -i '/^password_file/s/.*/credential = \"{name}\"/' /etc/phoenix-certd/certd.toml
+             systemctl daemon-reload"
         ))
         .map(drop)
     }

@@ -126,7 +126,7 @@ const BELONG: [&str; 10] = [
 ];
 
 /// Nothing but what belongs somewhere is there: in files of the box and its guests, in journals, in command lines and
-/// environments.
+/// environments, in what the operator is told.
 pub(crate) fn check(bed: &Bed, entries: &[Value], sightings: Sightings) -> Result<()> {
     let needles = needles(bed, entries)?;
     let seen = sightings.finish()?;
@@ -140,6 +140,8 @@ pub(crate) fn check(bed: &Bed, entries: &[Value], sightings: Sightings) -> Resul
         ensure!(secret.is_none(), "{secret:?} was in a process list: {}", String::from_utf8_lossy(line));
     }
     check_journals(bed, &needles)?;
+    check_answers(bed, &needles, entries)?;
+    check_history(bed, &needles)?;
     check_files(bed, &needles, entries.len())
 }
 
@@ -154,6 +156,34 @@ fn check_journals(bed: &Bed, needles: &Needles) -> Result<()> {
         let line = journal.lines().find_map(|line| Some((needles.within(line.as_bytes())?, line)));
         ensure!(line.is_none(), "in a journal: {line:?}");
     }
+    Ok(())
+}
+
+/// What an operator is told, as text and as JSON. Every answer names an entry: none is empty.
+fn check_answers(bed: &Bed, needles: &Needles, entries: &[Value]) -> Result<()> {
+    let places = manifest::places(entries)?;
+    let names: Vec<&str> = places.iter().filter_map(|place| place.common_name.split('.').next()).collect();
+    let any = *names.first().context("there are no entries")?;
+    let all = [&["status"][..], &["events"], &["history"], &["history", "--limit", "100000"]];
+    let explained = names.iter().map(|name| (vec!["explain", name], *name));
+    for (question, name) in all.into_iter().map(|words| (words.to_vec(), any)).chain(explained) {
+        for program in [&["phoenix-certctl"][..], &["phoenix-certctl", "--json"]] {
+            let said = bed.hypervisor.run([program, &question].concat())?;
+            let told = String::from_utf8_lossy(&said.stdout);
+            ensure!(said.status.success() && told.contains(name), "{question:?}: {said:?}");
+            let secret = needles.within(&said.stdout).or_else(|| needles.within(&said.stderr));
+            ensure!(secret.is_none(), "{question:?} tells {secret:?}: {told}");
+        }
+    }
+    Ok(())
+}
+
+/// The daemon's record of what happened, with every program that was run and what it said.
+fn check_history(bed: &Bed, needles: &Needles) -> Result<()> {
+    let history = fs::read_to_string(bed.path("/var/lib/phoenix-certd/history.jsonl"))?;
+    ensure!(history.contains(r#""event":"ran""#), "no program is in the history:\n{history}");
+    let line = history.lines().find_map(|line| Some((needles.within(line.as_bytes())?, line)));
+    ensure!(line.is_none(), "in the history: {line:?}");
     Ok(())
 }
 

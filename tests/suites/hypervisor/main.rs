@@ -110,6 +110,12 @@ fn check_units(bed: &Bed) -> Result<()> {
     let units = "-u phoenix-certd -u phoenix-executor -u phoenix-executor.socket";
     let warned = bed.sh(&format!("journalctl --no-pager -q -p warning -o cat {units}"))?;
     ensure!(warned.is_empty(), "the journal holds warnings:\n{warned}");
+    let status = bed.sh("cat /proc/$(systemctl show -p MainPID --value phoenix-executor)/status")?;
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:"));
+    ensure!(
+        locked.is_some_and(|size| size.trim() != "0 kB"),
+        "the executor's memory is not locked:\n{status}"
+    );
     Ok(())
 }
 
@@ -210,6 +216,38 @@ fn explicit_destinations_are_written_in_every_kind_of_guest() -> Result<()> {
     check()?;
     check_units(&bed)?;
     check_who_reaches_the_executor(&bed)
+}
+
+/// The files and directories where systemd keeps the credentials of the executor, and who may read them.
+const LOADED: &str = "stat -c '%U %a %n' /run/credentials/phoenix-executor.service \
+                      /run/credentials/phoenix-executor.service/ca-password";
+
+#[test]
+fn the_password_may_be_a_credential_of_a_name_of_the_operators_which_only_the_executor_is_given() -> Result<()>
+{
+    let entries = [json!({
+        "common_name": "plain.internal.thinkheads.ai",
+        "cert_path": format!("{DATA}/plain/cert.pem"),
+        "key_path": format!("{DATA}/plain/key.pem"),
+    })];
+    let bed = Bed::with(&entries, Password::DropIn)?;
+    bed.wait_all_done(entries.len())?;
+    bed.check_pairs(&entries)?;
+    bed.certctl(["renew", "--all"])?;
+    bed.check_pairs(&entries)?;
+    check_units(&bed)?;
+
+    let configuration = bed.sh("cat /etc/phoenix-certd/certd.toml")?;
+    ensure!(!configuration.contains("\npassword_file"), "{configuration}");
+    let loaded = bed.sh(LOADED)?;
+    ensure!(loaded.lines().all(|line| line.starts_with("root ")) && loaded.contains("root 400"), "{loaded}");
+    let environment =
+        bed.sh("tr '\\0' '\\n' </proc/$(systemctl show -p MainPID --value phoenix-certd)/environ")?;
+    ensure!(!environment.contains("CREDENTIALS_DIRECTORY"), "the daemon has credentials:\n{environment}");
+    let read =
+        bed.run_as("phoenix-certd", &["cat", "/run/credentials/phoenix-executor.service/ca-password"])?;
+    ensure!(!read.status.success(), "the daemon's user reads the password: {read:?}");
+    Ok(())
 }
 
 /// Says hello to the executor and prints how long its answer is.
