@@ -38,7 +38,7 @@ pub(crate) fn exchange_roots(bench: Bench<'_>, target: &Target, roots_pem: &[u8]
     })?;
     let parts = Parts { ca: Some(roots_pem.to_vec()), ..own.parts()? };
     let meta = Meta { sums: parts.sums(), ..own.meta().clone() };
-    let mut book = ledger::read(bench.entry, Some(&own))?;
+    let book = ledger::read(bench.entry, Some(&own))?;
     let mut seen = survey::unobstructed(bench.roots, target)?;
     seen.retain(|seen| seen.file.role == Role::Ca);
     let access = book.ledger.baseline.clone().unwrap_or_else(|| own.meta().baseline.clone());
@@ -49,6 +49,8 @@ pub(crate) fn exchange_roots(bench: Bench<'_>, target: &Target, roots_pem: &[u8]
     if meta.sums != own.meta().sums {
         // Before the commit: should the process die between the two, deeds are repeated and none is missing.
         let _records = bench.locks.records();
+        // Read again: a command may have ended while the files were looked at.
+        let mut book = ledger::read(bench.entry, Some(&own))?;
         (book.ledger.delivered, book.ledger.activated) = (None, None);
         ledger::write(bench.entry, &book)?;
     }

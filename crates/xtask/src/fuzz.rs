@@ -97,6 +97,6 @@ fn host() -> Result<String> {
 #[test]
 fn the_targets_of_every_crate_are_found() -> Result<()> {
     let names: Vec<String> = targets()?.into_iter().map(|target| target.name).collect();
-    assert_eq!(names, ["journal", "manifest", "settings", "state"]);
+    assert_eq!(names, ["journal", "manifest", "request", "response", "settings", "state"]);
     Ok(())
 }

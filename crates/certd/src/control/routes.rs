@@ -88,11 +88,24 @@ async fn plan(State(messages): State<mpsc::Sender<Message>>) -> Response {
     ask(&messages, |reply| Message::Plan(None, reply)).await
 }
 
-async fn plan_candidate(State(messages): State<mpsc::Sender<Message>>, body: Bytes) -> Response {
+/// A whole manifest to think through: not for mere readers, who could keep the engine busy with it.
+async fn plan_candidate(
+    State(messages): State<mpsc::Sender<Message>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: Bytes,
+) -> Response {
+    if !peer.may_command() {
+        return forbidden();
+    }
     match serde_json::from_slice(&body) {
         Ok(candidate) => ask(&messages, |reply| Message::Plan(Some(candidate), reply)).await,
         Err(error) => misunderstood(&error),
     }
+}
+
+fn forbidden() -> Response {
+    let text = "only root and the daemon's own user may command; members of the group phoenix-certd may read";
+    refuse(StatusCode::FORBIDDEN, "forbidden", text)
 }
 
 fn misunderstood(error: &serde_json::Error) -> Response {
@@ -155,11 +168,7 @@ async fn order<T: DeserializeOwned>(
     message: fn(T, Option<u32>, OrderReply) -> Message,
 ) -> Response {
     if !peer.may_command() {
-        return refuse(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "only root and the daemon's own user may command; members of the group phoenix-certd may read",
-        );
+        return forbidden();
     }
     let request = match serde_json::from_slice(body) {
         Ok(request) => request,

@@ -365,6 +365,10 @@ impl Engine {
 
     fn decide(&mut self, key: &AbsolutePath, event: Event) {
         let at = now();
+        if matches!(event, Event::Withdrawn) {
+            // It may have been put off until the first looks are over.
+            self.decided.retain(|(decided, action)| decided != key || *action != Action::Activate);
+        }
         let (last_run, invited) = (self.last_run(key, at), self.waves.is_invited(key));
         let Some(tracked) = self.entries.get_mut(key) else { return };
         let before = Before::new(&tracked.state, event.trouble());

@@ -80,7 +80,8 @@ impl Notices {
 
     /// The executor says when a pair was installed or taken over.
     fn compare(&mut self, installed_at: Timestamp) {
-        if self.compared || installed_at > self.started {
+        // Times are whole seconds: what was installed in the second of the start was installed after it.
+        if self.compared || installed_at >= self.started {
             return;
         }
         let text = match self.found {

@@ -48,10 +48,11 @@ impl Engine {
         let command = tracked.entry.command.as_ref();
         self.waves.place(key, command.map(|command| command.argv.as_slice()), part, at);
         let budget = command.filter(|command| command.min_interval.is_some());
-        let recorded = tracked.state.seen.as_ref().and_then(recorded_run);
+        // A run that lies ahead was recorded under a clock that was wrong, and says nothing.
+        let recorded = tracked.state.seen.as_ref().and_then(recorded_run).filter(|ran| *ran <= at);
         if let (Some(command), Some(ran)) = (budget, recorded) {
             let argv = command.argv.clone();
-            self.note_run(&argv, ran.min(at));
+            self.note_run(&argv, ran);
         }
     }
 

@@ -19,6 +19,7 @@ pub(super) fn absorb_overruled(
     memory.redeliver |= ordered.redeliver;
     memory.reactivate |= ordered.reactivate;
     memory.reverify |= ordered.reverify;
+    memory.order = ordered.order;
     offer
 }
 
@@ -57,6 +58,10 @@ pub(super) fn absorb(
         }
         Event::Activated(Ok(seen)) => {
             state.memory.reactivate = false;
+            // What was urgent has been done; the runs of later renewals keep to window and budget again.
+            if let Some(order) = &mut state.memory.order {
+                order.urgent = false;
+            }
             if delivered_by_command(context.entry) {
                 state.memory.redeliver = false;
             }
@@ -86,7 +91,9 @@ pub(super) fn absorb(
 /// What the guest no longer has is delivered again, and its command is run again.
 fn rechecked(state: &mut State, context: &Context<'_>, seen: Observation, now: Timestamp) {
     state.memory.rechecked = Some(now);
-    if seen.ledger.delivered.is_none() {
+    // A pair that was taken over has no record of a delivery: there is nothing that could have been taken out.
+    let had = state.seen.as_ref().is_some_and(|before| before.ledger.delivered.is_some());
+    if had && seen.ledger.delivered.is_none() {
         state.memory.reactivate |= context.entry.command.is_some();
     }
     succeeded(state, Work::Recheck, seen, now);

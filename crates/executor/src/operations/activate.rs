@@ -12,6 +12,7 @@ use phoenix_protocol::executor::{Answer, EntryRef};
 use phoenix_sandbox::CommandSpec;
 use phoenix_store::{EntryStore, Generation, LiveFile};
 
+use super::budget::Spending;
 use super::observe::require_own;
 use super::{Executor, Trail, deliver};
 use crate::authority::{Known, digest_of};
@@ -36,14 +37,20 @@ impl Executor {
         let wave = wanted.iter().map(|one| self.member(one)).collect::<Result<Vec<_>, _>>()?;
         let mut spec = CommandSpec::new(common_command(&wave)?).timeout(time_limit(&wave));
         spec.env = environment(&wave);
-        self.spend_budget(&wave)?;
-        match &wave[..] {
-            [member] if deliver::is_legacy(member.entry()) => self.copy_and_run(member, &spec, trail)?,
+        let spending = spending(&wave)?;
+        spending.as_ref().map_or(Ok(()), |spending| self.budgets.check(spending))?;
+        let done = match &wave[..] {
+            [member] if deliver::is_legacy(member.entry()) => self.copy_and_run(member, &spec, trail),
             _ => {
                 let entries: Vec<_> = wave.iter().map(Member::entry).collect();
-                self.run_command(&spec, &entries, trail).map(drop)?;
+                self.run_command(&spec, &entries, trail).map(drop)
             }
+        };
+        // Waiting for a guest that is off uses nothing up.
+        if let Some(spending) = spending.filter(|_| may_have_arrived(&done)) {
+            self.budgets.ran(&spending);
         }
+        done?;
         // One whose record cannot be written does not make the others run the command again.
         let recorded: Vec<_> = wave.iter().map(record_activation).collect();
         recorded.into_iter().collect::<Result<(), _>>()?;
@@ -68,27 +75,27 @@ impl Executor {
         done
     }
 
-    /// Refuses a command that keeps running ahead of its `min_interval`: the longest that a member names.
-    fn spend_budget(&self, wave: &[Member]) -> Result<(), Trouble> {
-        let commands = wave.iter().filter_map(|member| member.entry().command.as_ref());
-        let Some(interval) = commands.filter_map(|command| command.min_interval).max() else { return Ok(()) };
-        let Some(digest) = wave.first().and_then(|member| command_digest(member.entry())) else {
-            return Ok(());
-        };
-        let mut recorded = None;
-        for member in wave {
-            let activated = member.store.ledger()?.activated.filter(|deed| deed.of == digest);
-            recorded = recorded.max(activated.map(|deed| deed.at));
-        }
-        self.budgets.spend(digest, interval, recorded, clock::now())
-    }
-
     fn member(&self, wanted: &EntryRef) -> Result<Member, Trouble> {
         let known = self.known(wanted)?;
         let store = self.store_of(&known.entry);
         let own = require_own(&store, &known.entry)?;
         Ok(Member { known, store, own })
     }
+}
+
+/// What a run of the wave's command takes from its restart budget: the longest `min_interval` that a member names.
+fn spending(wave: &[Member]) -> Result<Option<Spending>, Trouble> {
+    let commands = wave.iter().filter_map(|member| member.entry().command.as_ref());
+    let Some(interval) = commands.filter_map(|command| command.min_interval).max() else { return Ok(None) };
+    let Some(digest) = wave.first().and_then(|member| command_digest(member.entry())) else {
+        return Ok(None);
+    };
+    let mut recorded = None;
+    for member in wave {
+        let activated = member.store.ledger()?.activated.filter(|deed| deed.of == digest);
+        recorded = recorded.max(activated.map(|deed| deed.at));
+    }
+    Ok(Some(Spending { digest, interval, recorded, now: clock::now() }))
 }
 
 /// Recorded after the command succeeded: a crash before this makes the command run again, never not at all.

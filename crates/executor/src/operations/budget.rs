@@ -29,35 +29,57 @@ struct Runs {
 pub(crate) struct Budgets(Mutex<HashMap<String, Runs>>);
 
 impl Budgets {
-    /// Takes one run of this command line. `recorded` is its last one by the ledgers, which outlive this process.
+    /// May this command line run now?
     ///
     /// # Errors
-    /// It ran ahead of `interval` too often.
-    pub(crate) fn spend(
-        &self,
-        digest: String,
-        interval: Duration,
-        recorded: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<(), Trouble> {
+    /// It ran ahead of its interval too often.
+    pub(crate) fn check(&self, spending: &Spending) -> Result<(), Trouble> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let runs = all.entry(digest).or_default();
-        // A clock set back must not hold a command longer than the interval.
-        let within = |at: Timestamp, span: Duration| at <= now && now.since(at) < span;
-        runs.early.retain(|at| within(*at, PERIOD));
-        if runs.last.max(recorded).is_some_and(|last| within(last, interval)) {
-            if runs.early.len() >= MAX_EARLY {
-                let message = format!(
-                    "The command has run {MAX_EARLY} times within an hour although its `min_interval` is {} s. It \
-                     runs when that is over.",
-                    interval.as_secs()
-                );
-                return Err(Trouble::new(Reason::RestartBudget, message));
-            }
-            runs.early.push(now);
+        let runs = all.entry(spending.digest.clone()).or_default();
+        runs.early.retain(|at| spending.within(*at, PERIOD));
+        if spending.is_early(runs) && runs.early.len() >= MAX_EARLY {
+            let message = format!(
+                "The command has run {MAX_EARLY} times within an hour although its `min_interval` is {} s. It runs \
+                 when that is over.",
+                spending.interval.as_secs()
+            );
+            return Err(Trouble::new(Reason::RestartBudget, message));
         }
-        runs.last = Some(now);
         Ok(())
+    }
+
+    /// It has run, or may have.
+    pub(crate) fn ran(&self, spending: &Spending) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let runs = all.entry(spending.digest.clone()).or_default();
+        if spending.is_early(runs) {
+            runs.early.push(spending.now);
+        }
+        runs.last = Some(spending.now);
+    }
+}
+
+/// One run of a command line that has a `min_interval`.
+#[derive(Debug)]
+pub(crate) struct Spending {
+    /// Digest of the command line.
+    pub(crate) digest: String,
+    /// Its `min_interval`.
+    pub(crate) interval: Duration,
+    /// Its last run by the ledgers, which outlive this process.
+    pub(crate) recorded: Option<Timestamp>,
+    /// When it is to run.
+    pub(crate) now: Timestamp,
+}
+
+impl Spending {
+    /// A clock set back must not hold a command longer than the interval.
+    fn within(&self, at: Timestamp, span: Duration) -> bool {
+        at <= self.now && self.now.since(at) < span
+    }
+
+    fn is_early(&self, runs: &Runs) -> bool {
+        runs.last.max(self.recorded).is_some_and(|last| self.within(last, self.interval))
     }
 }
 
@@ -67,8 +89,15 @@ mod tests {
 
     const INTERVAL: Duration = Duration::from_secs(86_400);
 
+    fn try_to_run(budgets: &Budgets, command: &str, at: i64, recorded: Option<i64>) -> Result<(), Trouble> {
+        let recorded = recorded.map(Timestamp::from_unix);
+        let now = Timestamp::from_unix(at);
+        let spending = Spending { digest: command.to_owned(), interval: INTERVAL, recorded, now };
+        budgets.check(&spending).map(|()| budgets.ran(&spending))
+    }
+
     fn spend(budgets: &Budgets, command: &str, at: i64) -> bool {
-        budgets.spend(command.to_owned(), INTERVAL, None, Timestamp::from_unix(at)).is_ok()
+        try_to_run(budgets, command, at, None).is_ok()
     }
 
     #[test]
@@ -85,7 +114,7 @@ mod tests {
     #[test]
     fn a_refusal_names_the_interval_and_is_waited_for() {
         let budgets = Budgets::default();
-        let again = || budgets.spend("x".into(), INTERVAL, None, Timestamp::from_unix(5));
+        let again = || try_to_run(&budgets, "x", 5, None);
         let trouble = (0..20).find_map(|_| again().err()).unwrap();
         assert_eq!(trouble.reason, Reason::RestartBudget);
         assert!(trouble.message.contains("86400 s"), "{trouble}");
@@ -94,9 +123,7 @@ mod tests {
     #[test]
     fn runs_that_an_earlier_process_recorded_count() {
         let budgets = Budgets::default();
-        let now = Timestamp::from_unix(1_000_000);
-        let recorded = Some(Timestamp::from_unix(999_000));
-        let ran = (0..20).filter(|_| budgets.spend("x".into(), INTERVAL, recorded, now).is_ok()).count();
+        let ran = (0..20).filter(|_| try_to_run(&budgets, "x", 1_000_000, Some(999_000)).is_ok()).count();
         assert_eq!(ran, MAX_EARLY);
     }
 

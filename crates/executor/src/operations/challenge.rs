@@ -56,7 +56,7 @@ impl Executor {
 
 impl Record<'_> {
     /// The record's name, if the entry has its domain and the value is one.
-    fn name_for(&self, entry: &Entry) -> Result<String, Trouble> {
+    pub(super) fn name_for(&self, entry: &Entry) -> Result<String, Trouble> {
         let refuse = |why: String| Trouble::new(Reason::BadRequest, why);
         // A wildcard is proven at the name below it (RFC 8555 section 7.1.3).
         let of_entry = |san: &San| matches!(san, San::Dns(name) if name.strip_prefix("*.").unwrap_or(name) == self.domain);

@@ -122,8 +122,9 @@ impl Executor {
             | Operation::Sign { entry, .. } => {
                 Ok((LaneKind::Files, vec![pair_key(&self.known(entry)?.entry)]))
             }
-            Operation::Challenge { entry, issuer, .. } => {
-                self.known(entry)?;
+            Operation::Challenge { entry, issuer, domain, value, .. } => {
+                // Judged before it waits for its turn: what waits is small.
+                challenge::Record { domain, value }.name_for(&self.known(entry)?.entry)?;
                 // Hooks that edit a zone must not do so at the same time.
                 Ok((LaneKind::Commands, vec![Key::Target(format!("dns of {issuer}"))]))
             }
