@@ -5,8 +5,10 @@ use phoenix_core::lifecycle::{Event, Verification};
 use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, Trouble};
 
+use super::Bug;
 use super::executor::verdict;
-use super::world::{Ward, World};
+use super::site::Habit;
+use super::world::{Happening, Ward, World};
 
 impl World {
     /// A look at what the consumer of an entry uses.
@@ -26,6 +28,7 @@ impl World {
             (_, Some(served)) if served.not_after <= at => Some(Reason::ServesExpired),
             (_, Some(_)) => Some(Reason::ServesOther),
         };
+        let reason = reason.filter(|_| self.plan.bug != Some(Bug::BlindTrust));
         let result = reason.map_or(Ok(()), |reason| Err(Trouble::new(reason, "so it is at the consumer")));
         let served =
             served.filter(|_| result.as_ref().err().is_none_or(|why| why.reason != Reason::Unreachable));
@@ -37,6 +40,42 @@ impl World {
         let entry = self.sites[key].force.entry.as_ref()?;
         (!entry.verify.is_empty())
             .then(|| self.verify(key).result.err().is_none_or(|why| why.reason != Reason::Unreachable))
+    }
+
+    /// A consumer no longer does what it is told, ends, or is restored from a backup.
+    pub(super) fn consumer_ails(&mut self, key: usize) {
+        let what = self.dice.below(4);
+        let time = self.duration();
+        self.watch.disturbed(key, 0, 2, self.clock.now);
+        self.note(Some(key), || format!("its consumer ails in way {what} for {} s", time / 1000));
+        let site = &mut self.sites[key];
+        let consumer = &mut site.consumer;
+        consumer.until = self.clock.now + time;
+        match what {
+            0 => consumer.habit = Habit::Deaf,
+            1 => consumer.habit = Habit::Picky,
+            2 => consumer.used = consumer.uses.take().or(consumer.used.take()),
+            _ => {
+                if let Some(old) = site.earlier.last() {
+                    consumer.starts_with(old);
+                }
+            }
+        }
+        consumer.unseen = true;
+        self.later(time, Happening::ConsumerMends(key));
+    }
+
+    /// It does what it is told; where it was down, somebody starts it.
+    pub(super) fn consumer_mends(&mut self, key: usize) {
+        let site = &mut self.sites[key];
+        let consumer = &mut site.consumer;
+        consumer.habit = Habit::Reads;
+        if consumer.uses.is_none()
+            && let Some(leaf) = site.live.cert.as_ref().filter(|_| site.live.matches())
+        {
+            consumer.starts_with(leaf);
+            consumer.unseen = true;
+        }
     }
 
     /// A look at what lies in the guest.
@@ -61,6 +100,7 @@ impl World {
         }
         let other = site.other.clone().filter(|pair| pair.leaf.not_after > now).ok_or_else(none)?;
         let present = site.own.clone().ok_or_else(none)?;
+        self.figures.rolled_back += u64::from(!newer);
         let taken_back = (!newer).then(|| present.leaf.fingerprint.clone());
         site.commit(other);
         (site.ledger.delivered, site.ledger.activated) = (None, None);

@@ -211,6 +211,8 @@ impl World {
         self.daemon = Daemon { epoch: self.daemon.epoch + 1, ..Daemon::default() };
         self.jobs.retain(|_, job| job.begun);
         self.offers.clear();
+        // What was seen and not written down is forgotten.
+        self.sites.iter_mut().for_each(|site| site.consumer.unseen = true);
         let back = 200 + self.dice.below(20_000);
         self.later(back, Happening::DaemonStarts);
     }

@@ -53,7 +53,11 @@ impl World {
                 self.deliver(key, &entry, ward)?;
                 Ok(Event::Delivered(Ok(self.observe(key, &entry))))
             }
-            Errand::Verify => Ok(Event::Verified(Box::new(self.verify(key)))),
+            Errand::Verify => {
+                let heard = self.jobs.get(&id).is_some_and(|job| job.epoch == self.daemon.epoch);
+                self.sites[key].consumer.unseen &= !heard;
+                Ok(Event::Verified(Box::new(self.verify(key))))
+            }
             Errand::Recheck(ward) => self.recheck(key, &entry, ward),
             Errand::Exchange { newer } => {
                 self.exchange(key, newer)?;
@@ -176,7 +180,9 @@ impl World {
             site.consumer.has = Some(fingerprint.clone());
         }
         site.consumer.ran = command_digest(entry).map(|of| (fingerprint, of));
-        site.consumer.uses = site.live.cert.clone();
+        // Somebody may have put something else there since the daemon looked.
+        site.consumer.unseen |= site.touched || !site.live.matches();
+        site.consumer.told(&site.live);
     }
 
     /// Finishes what a death interrupted, if the storage lets it.

@@ -29,6 +29,9 @@ impl World {
             Happening::GuestMends(guest) if self.guests[guest].until <= self.clock.now => {
                 self.guests[guest].ward = Ward::Well;
             }
+            Happening::ConsumerMends(key) if self.sites[key].consumer.until <= self.clock.now => {
+                self.consumer_mends(key);
+            }
             Happening::ClockMends => self.set_clock(0),
             Happening::Resume(key) => self.resume(key),
             Happening::Audit => {
@@ -69,7 +72,7 @@ impl World {
 
     fn some_trouble(&mut self) {
         self.figures.troubles += 1;
-        match self.dice.below(20) {
+        match self.dice.below(22) {
             0..=3 => self.ca_ails(),
             4 | 5 => self.storage_ails(),
             6 | 7 => self.guest_ails(),
@@ -80,6 +83,7 @@ impl World {
             13 => self.state_lost(),
             14 | 15 => self.for_some(Self::outsider),
             16 | 17 => self.for_some(Self::edit),
+            18 | 19 => self.for_some(Self::consumer_ails),
             _ => self.for_some(Self::order),
         }
     }
@@ -299,6 +303,7 @@ impl World {
             self.ca_mends(issuer);
         });
         (0..self.storages.len()).for_each(|root| self.storage_mends(root));
+        (0..self.sites.len()).for_each(|key| self.consumer_mends(key));
         self.guests.iter_mut().for_each(|guest| guest.ward = Ward::Well);
         self.set_clock(0);
         for key in self.paused.clone() {

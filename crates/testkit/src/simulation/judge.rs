@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use phoenix_core::lifecycle::Stage;
+use phoenix_core::lifecycle::{Phase, Stage};
 use phoenix_core::reason::Reason;
 use phoenix_core::schedule::{Jitter, renew_before};
 
@@ -124,6 +124,17 @@ impl World {
         }
     }
 
+    /// Where it is looked at, the consumer uses the certificate that is in place, and that is called verified.
+    fn is_in_use(&self, key: usize) -> bool {
+        let Some(Some(tracked)) = self.daemon.tracked.get(key) else { return false };
+        // A renewal may be under way again.
+        let looked_at = tracked.state.phase == Phase::Idle && !tracked.entry.verify.is_empty();
+        let Some(own) = self.sites[key].own.as_ref().filter(|_| looked_at) else { return true };
+        let verified = tracked.state.memory.verified.as_ref();
+        verified.is_some_and(|deed| deed.fingerprint == own.leaf.fingerprint)
+            && self.sites[key].consumer.is_using(&own.leaf.fingerprint)
+    }
+
     /// A lifetime after the last trouble: everything is as it should be.
     pub(super) fn all_settled(&mut self) {
         for key in 0..self.sites.len() {
@@ -145,6 +156,10 @@ impl World {
                 (memory.hold.is_some(), "it is still held"),
                 (!site.live.matches(), "the pair does not match"),
                 (!valid, "the certificate is not valid"),
+                (
+                    !waits && !self.is_in_use(key),
+                    "the consumer does not use the certificate that is called verified",
+                ),
             ];
             if let Some((_, what)) = wrong.into_iter().find(|(is, _)| *is) {
                 self.watch.fail(

@@ -2,9 +2,10 @@
 //!
 //! Everything around the state machine is simulated and unreliable: CAs that are down, slow, silent, broken or
 //! refuse; answers that are lost after the certificate was made; storages that are absent, hang or are full;
-//! guests that are off, commands that fail or hang; clocks that jump; processes that die between any two steps;
-//! power cuts that outlast a certificate; strangers who delete or replace files; operators who edit the manifest
-//! and give orders. All of it follows from a seed, so a failed run can be repeated to the step.
+//! guests that are off, commands that fail, hang or have no effect; consumers that end or are restored from a
+//! backup; clocks that jump; processes that die between any two steps; power cuts that outlast a certificate;
+//! strangers who delete or replace files; operators who edit the manifest and give orders. All of it follows from
+//! a seed, so a failed run can be repeated to the step.
 //!
 //! | module | duty |
 //! |---|---|
@@ -75,6 +76,8 @@ pub enum Bug {
     TornPair,
     /// Every entry runs its command by itself.
     EveryoneAlone,
+    /// A command that ended well is taken for a consumer that uses the certificate.
+    BlindTrust,
 }
 
 impl Plan {
@@ -119,6 +122,8 @@ pub struct Figures {
     pub issued: u64,
     /// Pairs that were installed.
     pub installed: u64,
+    /// Pairs that were taken back because their consumers did not use them.
+    pub rolled_back: u64,
     /// Commands that succeeded, counted for each entry.
     pub commands: u64,
     /// Runs of commands that succeeded.
@@ -142,6 +147,7 @@ impl AddAssign for Figures {
         self.steps += other.steps;
         self.issued += other.issued;
         self.installed += other.installed;
+        self.rolled_back += other.rolled_back;
         self.commands += other.commands;
         self.runs += other.runs;
         self.troubles += other.troubles;

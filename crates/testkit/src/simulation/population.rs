@@ -7,7 +7,7 @@ use phoenix_core::facts::LeafFacts;
 use phoenix_core::lifecycle::Memory;
 use phoenix_core::manifest::{
     Delivery, Entry, Guest as Address, GuestKind, KeyPolicy, KeyType, Mode, PostCommand, RenewBefore, San,
-    Usage, Window,
+    Usage, Verify, Window,
 };
 use phoenix_core::name::IssuerName;
 
@@ -64,6 +64,7 @@ impl World {
         if self.dice.below(3) == 0 {
             let leaf = Rc::new(self.old_leaf(&site));
             site.show(&leaf);
+            site.consumer.starts_with(&leaf);
         }
         self.sites.push(site);
     }
@@ -121,6 +122,13 @@ fn entry(plan: &Plan, dice: &mut Dice, issuers: &[IssuerName], number: usize, gu
         1 => RenewBefore::Time(plan.lifetime / 4),
         _ => RenewBefore::Third,
     };
+    let command = (dice.below(4) > 0).then(|| PostCommand {
+        argv: vec!["/usr/sbin/pct".into(), format!("g{guest}")],
+        timeout: Duration::from_millis(plan.command_limit()),
+        min_interval: (dice.below(5) == 0).then(|| plan.lifetime / (4 + dice.below(30) as u32)),
+    });
+    // Without a command nothing makes a consumer use what is new.
+    let looked_at = command.is_some() && dice.below(2) == 0;
     Entry {
         name,
         sans: vec![San::Dns(common_name.clone())],
@@ -136,21 +144,26 @@ fn entry(plan: &Plan, dice: &mut Dice, issuers: &[IssuerName], number: usize, gu
         strict_eku: false,
         guest: delivery.as_ref().map(|_| Address { kind: GuestKind::Lxc, id: 100 + guest as u32 }),
         delivery,
-        command: (dice.below(4) > 0).then(|| PostCommand {
-            argv: vec!["/usr/sbin/pct".into(), format!("g{guest}")],
-            timeout: Duration::from_millis(plan.command_limit()),
-            min_interval: (dice.below(5) == 0).then(|| plan.lifetime / (4 + dice.below(30) as u32)),
-        }),
+        command,
         validity: (dice.below(3) == 0).then_some(plan.lifetime * 2),
         renew_before,
         issuers,
         key_type: KeyType::EcP256,
         key_policy: KeyPolicy::Rotate,
-        verify: Vec::new(),
-        rollback: false,
+        verify: looked_at.then(look).into_iter().collect(),
+        rollback: looked_at && dice.below(2) == 0,
         window: (dice.below(5) == 0).then(|| window(plan, dice)),
         paused: false,
         stage_errors: Vec::new(),
+    }
+}
+
+/// What a verification is does not matter here: the world says what is seen.
+fn look() -> Verify {
+    Verify::Command {
+        argv: vec!["/usr/bin/look".into()],
+        expect: "{serial}".into(),
+        deadline: Duration::from_secs(30),
     }
 }
 

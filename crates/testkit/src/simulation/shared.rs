@@ -42,7 +42,9 @@ fn gives_way(tracked: &Tracked, now: Timestamp) -> bool {
     // Where it was forgotten what is in use, a cautious guess is made.
     let until = memory.in_use_until.unwrap_or(own.leaf.not_before);
     let margin = own.leaf.lifetime() / 5 + ROUNDING;
-    memory.order.as_ref().is_some_and(|order| order.urgent) || until <= now.plus(margin)
+    // Where the previous pair was put back, its consumer is without any.
+    let rolled_back = tracked.state.seen.as_ref().is_some_and(|seen| seen.ledger.rolled_back.is_some());
+    rolled_back || memory.order.as_ref().is_some_and(|order| order.urgent) || until <= now.plus(margin)
 }
 
 fn argv(tracked: &Tracked) -> Option<&Vec<String>> {

@@ -49,6 +49,18 @@ impl Live {
     }
 }
 
+/// What a consumer does when its command has run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Habit {
+    /// It uses what lies on the live paths.
+    #[default]
+    Reads,
+    /// It goes on with what it has.
+    Deaf,
+    /// It ends, unless it is given what it used last.
+    Picky,
+}
+
 /// What really happened at the consumer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Consumer {
@@ -58,6 +70,40 @@ pub(super) struct Consumer {
     pub(super) ran: Option<(String, String)>,
     /// Certificate that it uses.
     pub(super) uses: Option<Rc<LeafFacts>>,
+    /// What it used before it ended.
+    pub(super) used: Option<Rc<LeafFacts>>,
+    /// What it does with a command.
+    pub(super) habit: Habit,
+    /// When that ends.
+    pub(super) until: Moment,
+    /// Something happened to it, or to the daemon's memory, since the daemon looked at it last.
+    pub(super) unseen: bool,
+}
+
+impl Consumer {
+    /// Its command has run while this pair lay on the live paths.
+    pub(super) fn told(&mut self, live: &Live) {
+        let Some(leaf) = live.cert.as_ref().filter(|_| live.matches()) else { return };
+        let last = self.uses.as_ref().or(self.used.as_ref());
+        match self.habit {
+            Habit::Reads => self.starts_with(leaf),
+            Habit::Deaf => {}
+            Habit::Picky if last.is_some_and(|last| last.fingerprint == leaf.fingerprint) => {
+                self.starts_with(leaf);
+            }
+            Habit::Picky => self.used = self.uses.take().or(self.used.take()),
+        }
+    }
+
+    /// It uses this from now on.
+    pub(super) fn starts_with(&mut self, leaf: &Rc<LeafFacts>) {
+        self.uses = Some(leaf.clone());
+    }
+
+    /// It uses the certificate with this fingerprint.
+    pub(super) fn is_using(&self, fingerprint: &str) -> bool {
+        self.uses.as_ref().is_some_and(|leaf| leaf.fingerprint == fingerprint)
+    }
 }
 
 /// One entry on the host.

@@ -21,6 +21,7 @@ fn nothing_goes_wrong_in_a_few_hundred_worlds() {
     });
     // Otherwise little would be tested.
     assert!(all.troubles > 20 * SEEDS && all.crashes > SEEDS && all.installed > 20 * SEEDS, "{all:?}");
+    assert!(all.rolled_back > SEEDS / 5, "{all:?}");
     assert!(all.commands > all.installed / 3 && all.runs < all.commands, "{all:?}");
 }
 
@@ -43,6 +44,7 @@ fn bugs_that_others_had_are_found() {
         (Bug::BackoffPastExpiry, "could have been renewed"),
         (Bug::TornPair, "the live pair is torn"),
         (Bug::EveryoneAlone, "its command runs apart from it"),
+        (Bug::BlindTrust, "the consumer does not use it"),
     ];
     for (bug, wanted) in cases {
         let found = found(bug);

@@ -178,6 +178,10 @@ impl Watch {
         if seen.delivery_digest.is_some() && site.consumer.has.as_ref() != Some(&own.leaf.fingerprint) {
             self.fail(clock, key, "all is said to be done, but the guest does not have it");
         }
+        let looked = !tracked.entry.verify.is_empty() && !site.consumer.unseen;
+        if looked && !site.consumer.is_using(&own.leaf.fingerprint) {
+            self.fail(clock, key, "all is said to be done, but the consumer does not use it");
+        }
     }
 
     /// Nobody waits for an issuer that can be asked.
@@ -223,8 +227,8 @@ impl Watch {
         *number += 1;
         let limit = match stage {
             Stage::Observe => LOOKS + 6 * counts.grace,
-            Stage::Deliver | Stage::Activate => WAITS + counts.grace,
-            Stage::Issue | Stage::Write | Stage::Verify => ATTEMPTS + counts.grace,
+            Stage::Deliver | Stage::Activate | Stage::Verify => WAITS + counts.grace,
+            Stage::Issue | Stage::Write => ATTEMPTS + counts.grace,
         };
         if *number > limit {
             let number = *number;

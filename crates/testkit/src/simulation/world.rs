@@ -49,6 +49,8 @@ pub(super) enum Happening {
     StorageMends(usize),
     /// A guest may be well again.
     GuestMends(usize),
+    /// A consumer may be well again.
+    ConsumerMends(usize),
     /// Somebody sets the clock right.
     ClockMends,
     /// A pause in the manifest ends.
