@@ -105,7 +105,9 @@ impl<'a> Setup<'a> {
             let writes: Vec<_> = beside.into_iter().chain([self.scratch.join("guests")]).collect();
             let (path, writes) = (quoted(program), list(&writes));
             writeln!(text, "\n[[executor.program]]\npath = {path}\nwrites = [{writes}]")?;
-            writeln!(text, "network = {}", self.networked.contains(program))?;
+            if self.networked.contains(program) {
+                writeln!(text, "network = true")?;
+            }
         }
         for issuer in &self.issuers {
             writeln!(text, "\n[[issuer]]\n{issuer}")?;
