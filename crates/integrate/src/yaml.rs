@@ -59,7 +59,7 @@ impl Yaml {
                 );
                 return Err(Unclear::new(node.line + 1, message));
             }
-            let Some(node) = self.child(range, key) else { return Ok(None) };
+            let Some(node) = self.child(range, key)? else { return Ok(None) };
             range = node.body.clone();
             found = Some(node);
         }
@@ -77,14 +77,18 @@ impl Yaml {
         0..self.lines.len()
     }
 
-    fn child(&self, range: Range<usize>, key: &str) -> Option<Node> {
-        let indent = self.indent_of(&range)?;
-        let line = range.clone().find(|line| self.key_at(*line, indent).as_deref() == Some(key))?;
+    fn child(&self, range: Range<usize>, key: &str) -> Result<Option<Node>, Unclear> {
+        let Some(indent) = self.indent_of(&range) else { return Ok(None) };
+        let mut lines = range.clone().filter(|line| self.key_at(*line, indent).as_deref() == Some(key));
+        let Some(line) = lines.next() else { return Ok(None) };
+        if let Some(again) = lines.next() {
+            return Err(Unclear::new(again + 1, format!("has `{key}` a second time; keep one of them")));
+        }
         let end = (line + 1..range.end).find(|below| self.ends_block(*below, indent)).unwrap_or(range.end);
         // Blank lines and comments before the next key belong to that.
         let last = (line + 1..end).rev().find(|below| self.is_content(*below));
         let body = line + 1..last.map_or(line + 1, |last| last + 1);
-        Some(Node { line, indent, value: self.value_at(line), body })
+        Ok(Some(Node { line, indent, value: self.value_at(line), body }))
     }
 
     /// Columns before the first key of a range.
