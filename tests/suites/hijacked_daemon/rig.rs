@@ -3,23 +3,21 @@
 use std::cell::RefCell;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use phoenix_protocol::executor::VERSION;
 use phoenix_protocol::frame::{self, MAX_REQUEST, MAX_RESPONSE};
 use phoenix_testkit::https::post;
-use phoenix_testkit::openssl;
 use phoenix_testkit::peers::StepCaVersion;
 use phoenix_testkit::process::{Group, bin};
 use phoenix_testkit::scratch::Scratch;
 use phoenix_testkit::stepca::{Options, StepCa};
+use phoenix_testkit::{openssl, patience};
 use serde_json::{Value, json};
 
 /// The executor with a real CA and three entries: `web` with a command, a check and a roots bundle; `client`, which
@@ -58,10 +56,15 @@ impl Prey {
         self.scratch.join("target").join(name)
     }
 
-    /// A connection that has greeted.
+    /// A connection that has greeted. One that ended a moment ago may still count as open: then this one is one too
+    /// many, and is tried again.
     pub(crate) fn session(&self) -> Result<Session<'_>> {
-        let mut session = self.silent()?;
-        let hello = session.ask(json!({"op": "hello", "version": VERSION}))?;
+        let greeted = || {
+            let mut session = self.silent().ok()?;
+            let hello = session.ask(json!({"op": "hello", "version": VERSION})).ok()?;
+            Some((session, hello))
+        };
+        let (session, hello) = patience::until(greeted).with_context(|| self.log())?;
         ensure!(hello["result"]["Ok"]["answer"] == "hello", "{hello}");
         Ok(session)
     }
@@ -190,17 +193,6 @@ pub(crate) struct Session<'a> {
     prey: &'a Prey,
     pub(crate) stream: UnixStream,
     next: u64,
-}
-
-impl Drop for Session<'_> {
-    /// Waits until the executor has closed its side as well: the next session is not one too many.
-    fn drop(&mut self) {
-        // A command that still runs keeps its connection: that is not waited for.
-        let patience = self.stream.set_read_timeout(Some(Duration::from_secs(5)));
-        if patience.is_ok() && self.stream.shutdown(Shutdown::Write).is_ok() {
-            let _ = std::io::copy(&mut self.stream, &mut std::io::sink());
-        }
-    }
 }
 
 impl Session<'_> {
