@@ -4,11 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use phoenix_protocol::control::StatusDocument;
-use phoenix_testkit::manifest;
 use phoenix_testkit::peers::StepCaVersion;
+use phoenix_testkit::{manifest, patience};
 use phoenix_tests::Bed;
 use serde_json::json;
 
@@ -44,10 +45,18 @@ impl Healed {
     }
 }
 
+/// Certificates and records count whole seconds: what happens from here on has another one than what happened before.
+fn next_second() {
+    let second = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let before = second();
+    patience::until(|| (second() != before).then_some(()));
+}
+
 /// Stops both processes, lets `happen` to their state, starts them and waits until all is in order.
 fn after(bed: &mut Bed, happen: impl FnOnce(&Path) -> Result<()>) -> Result<Healed> {
     ensure!(bed.daemon.stop()?, "the daemon did not end well");
     happen(&bed.daemon.state)?;
+    next_second();
     let since = bed.daemon.log().len();
     bed.daemon.start()?;
     let status = bed.daemon.wait_all_ok(2)?;
@@ -139,6 +148,7 @@ fn an_older_copy_of_either_state_or_of_both_converges_and_is_noticed() -> Result
         let state = bed.daemon.state.clone();
         after(&mut bed, |state| copy(state, &backup))?;
         for _ in 0..2 {
+            next_second();
             let asked = bed.daemon.certctl(["renew", "--all"])?;
             ensure!(asked.status.success(), "{asked:?}");
         }
