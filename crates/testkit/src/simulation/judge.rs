@@ -92,11 +92,20 @@ impl World {
     pub(super) fn all_mended(&mut self) {
         for key in 0..self.sites.len() {
             let Some(Some(tracked)) = self.daemon.tracked.get(key) else { continue };
-            let left = tracked.state.memory.failures.iter().find(|(_, failure)| {
-                !matches!(
-                    failure.trouble.reason,
-                    Reason::DriftLoop | Reason::ForeignWriter | Reason::WindowClosed | Reason::RestartBudget
-                )
+            // A command that failed is run again when its window or budget lets it: that may take longer than this.
+            let entry = &tracked.entry;
+            let budget = entry.command.as_ref().and_then(|command| command.min_interval);
+            let gated = entry.window.is_some() || budget.is_some();
+            let left = tracked.state.memory.failures.iter().find(|(stage, failure)| {
+                let waits = gated && **stage >= Stage::Activate;
+                !waits
+                    && !matches!(
+                        failure.trouble.reason,
+                        Reason::DriftLoop
+                            | Reason::ForeignWriter
+                            | Reason::WindowClosed
+                            | Reason::RestartBudget
+                    )
             });
             if let Some((stage, failure)) = left {
                 let reason = failure.trouble.reason;
