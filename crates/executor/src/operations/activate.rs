@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use phoenix_core::facts::{Deed, LeafFacts};
+use phoenix_core::explanation::reproduce;
+use phoenix_core::facts::Deed;
 use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, RetryClass, Trouble};
 use phoenix_guests::call::Call;
@@ -172,22 +173,8 @@ fn time_limit(wave: &[Member]) -> Duration {
 /// What a command is told. Paths and facts only where one entry is meant.
 fn environment(wave: &[Member]) -> Vec<(String, String)> {
     if let [member] = wave {
-        return environment_of(member.entry(), member.own.leaf());
+        return reproduce::environment(member.entry(), member.own.leaf());
     }
     let names: Vec<_> = wave.iter().map(|member| member.entry().name.as_str()).collect();
     vec![("PHOENIX_NAMES".to_owned(), names.join(" "))]
-}
-
-/// What a command for one entry is told.
-pub(super) fn environment_of(entry: &Entry, leaf: &LeafFacts) -> Vec<(String, String)> {
-    [
-        ("PHOENIX_NAME", entry.name.to_string()),
-        ("PHOENIX_CERT_PATH", entry.cert_path.to_string()),
-        ("PHOENIX_KEY_PATH", entry.key_path.to_string()),
-        ("PHOENIX_SERIAL", leaf.serial.clone()),
-        ("PHOENIX_FINGERPRINT", leaf.fingerprint.clone()),
-        ("PHOENIX_NOT_AFTER", leaf.not_after.to_string()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
 }

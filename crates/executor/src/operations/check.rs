@@ -1,5 +1,6 @@
 //! `run_check`: a verification that is a command.
 
+use phoenix_core::explanation::reproduce;
 use phoenix_core::facts::LeafFacts;
 use phoenix_core::manifest::{Entry, Verify};
 use phoenix_core::reason::{Reason, RetryClass, Trouble};
@@ -9,7 +10,6 @@ use phoenix_guests::excerpt::excerpt;
 use phoenix_protocol::executor::Answer;
 use phoenix_sandbox::CommandSpec;
 
-use super::activate::environment_of;
 use super::observe::require_own;
 use super::{Executor, Trail};
 
@@ -23,7 +23,7 @@ impl Executor {
         };
         let own = require_own(&self.store_of(entry), entry)?;
         let mut spec = CommandSpec::new(argv.clone()).timeout(*deadline);
-        spec.env = environment_of(entry, own.leaf());
+        spec.env = reproduce::environment(entry, own.leaf());
         let (passed, message) = match self.run_command(&spec, &[entry], trail) {
             Ok(said) => judged(&said, expect, own.leaf()),
             Err(trouble) if trouble.reason.class() == RetryClass::Command => (false, trouble.message),
