@@ -15,10 +15,12 @@
 //! | [`scheme`] | signature schemes of a TLS handshake |
 //! | [`breaker`] | whether an issuer can be asked, and when it is looked at again |
 //! | [`lifecycle`] | one entry's state machine |
+//! | [`account`] | how an entry is told: its state in one word, the reason, how far its certificate has come |
 //! | [`explanation`] | why an entry is as it is and what happens next |
 //! | [`window`] | when a maintenance window is open, daylight-saving time included |
 //! | [`waves`] | equal commands of several entries run once |
 
+pub mod account;
 pub mod backoff;
 pub mod breaker;
 pub mod diagnostic;

@@ -14,6 +14,7 @@
 //!
 //! Fields may be added, never renamed. Errors are [`ErrorDocument`]s with HTTP status 400, 403, 404 or 503.
 
+pub use phoenix_core::account::{CertificateState, Deployment, StageState};
 use phoenix_core::manifest::InvalidEntry;
 use phoenix_core::reason::Reason;
 use phoenix_core::time::Timestamp;
@@ -159,63 +160,6 @@ impl CertificateStatus {
             }),
         }
     }
-}
-
-/// Where several fit, the first of this order is reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CertificateState {
-    /// The files are not a usable pair.
-    Invalid,
-    /// Past notAfter.
-    Expired,
-    /// There are no files.
-    Missing,
-    /// Paused in the manifest.
-    Paused,
-    /// Retrying cannot help until someone changes something.
-    Blocked,
-    /// A failure is being retried.
-    Retrying,
-    /// Waits for something that comes back by itself.
-    Waiting,
-    /// A certificate is being requested.
-    Issuing,
-    /// A certificate is being delivered, activated or verified.
-    Deploying,
-    /// The renewal time has come.
-    Due,
-    /// Nothing to do.
-    Ok,
-}
-
-/// How far the present certificate has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deployment {
-    /// On the live paths.
-    pub written: StageState,
-    /// In the guest.
-    pub delivered: StageState,
-    /// The command succeeded.
-    pub activated: StageState,
-    /// Seen at the consumer.
-    pub verified: StageState,
-}
-
-/// A stage of the deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StageState {
-    /// Done for the present certificate.
-    Done,
-    /// Still to be done.
-    Pending,
-    /// Tried and failed; will be retried.
-    Failed,
-    /// Not known (a report from files alone).
-    Unknown,
-    /// Not configured for this entry.
-    None,
 }
 
 /// What the consumer was seen to serve.

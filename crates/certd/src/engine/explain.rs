@@ -1,5 +1,6 @@
 //! Why an entry is as it is and what happens next.
 
+use phoenix_core::account::by_weight;
 use phoenix_core::explanation;
 use phoenix_core::explanation::reproduce::{Problem, Reproduction, reproduce};
 use phoenix_core::lifecycle::{Context, Phase, Stage, Work};
@@ -14,7 +15,6 @@ use phoenix_protocol::explain::{ExplainDocument, FailureReport, Working};
 use super::Engine;
 use super::entries::Tracked;
 use crate::clock::now;
-use crate::report::by_weight;
 
 impl Engine {
     /// `GET /v1/explain`

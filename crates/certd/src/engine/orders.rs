@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use phoenix_core::account::weightiest;
 use phoenix_core::lifecycle::{Action, Availability, Event, Reach, Request, Stage, proves_nothing};
 use phoenix_core::manifest::InvalidEntry;
 use phoenix_core::name::{AbsolutePath, CertName};
@@ -18,7 +19,6 @@ use super::entries::{Entries, Tracked};
 use super::{Engine, OrderReply};
 use crate::authorities::Authorities;
 use crate::clock::now;
-use crate::report::weightiest;
 
 /// How long an order is waited for unless the request says otherwise.
 const DEFAULT_TIMEOUT: u64 = 300;

@@ -1,7 +1,9 @@
 use phoenix_core::facts::{Baseline, Deed, FileFact, LeafFacts, Ledger, LivePair, Observation, OwnCopy};
-use phoenix_core::lifecycle::{Hold, Order};
+use phoenix_core::lifecycle::{Hold, Order, Reach, Stage};
 use phoenix_core::manifest::{Context, Manifest};
+use phoenix_core::reason::Reason;
 use phoenix_core::settings::Settings;
+use phoenix_protocol::control::{CertificateState, Deployment, StageState};
 
 use super::*;
 
