@@ -83,6 +83,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         process::leave_terminal();
         Source::stdin()?
     } else {
+        process::make_room_for_commands();
         Source::systemd()?
     };
     let server = Arc::new(start(options, Arc::new(Supervised::current()))?);

@@ -26,6 +26,19 @@ pub(crate) fn harden() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets each command have a control group of its own, if systemd has given this service a part of the tree of groups
+/// to itself. Without one the service's limits are the commands' limits, and its end is theirs.
+pub(crate) fn make_room_for_commands() {
+    match phoenix_sandbox::make_room_for_groups() {
+        Ok(true) => {}
+        Ok(false) => tracing::debug!("commands have no control groups of their own: none is delegated"),
+        Err(error) => tracing::warn!(
+            "commands have no control groups of their own ({error}). `ReadWritePaths=` in phoenix-executor.service must \
+             name the service's own directory below /sys/fs/cgroup: another one where `Slice=` was changed"
+        ),
+    }
+}
+
 /// Why memory is not locked.
 #[derive(Debug, thiserror::Error)]
 enum Unlocked {

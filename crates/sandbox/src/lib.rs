@@ -45,6 +45,7 @@ mod system;
 mod wire;
 
 pub use cancel::Cancel;
+pub use confine::make_room_for_groups;
 pub use measure::{Confinement, Measure, Missing};
 pub use outcome::{Ended, Finished, Output};
 pub use profile::{Guest, Limits, Network, Profile, Strict};

@@ -42,6 +42,8 @@ pub enum Measure {
     PrivateNames,
     /// Limits of processor time, address space, descriptors and file size per process; no core files.
     ResourceLimits,
+    /// A control group of its own, by which all its processes are killed at once in the end (cgroups(7)).
+    ControlGroup,
     /// A limit of processes and threads for the whole command.
     ProcessLimit,
     /// A limit of memory for the whole command.
@@ -69,6 +71,7 @@ impl Measure {
             Self::PrivateNetwork => "private-network",
             Self::PrivateNames => "private-names",
             Self::ResourceLimits => "resource-limits",
+            Self::ControlGroup => "control-group",
             Self::ProcessLimit => "process-limit",
             Self::MemoryLimit => "memory-limit",
         }

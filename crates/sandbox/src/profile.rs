@@ -131,7 +131,7 @@ impl Profile {
         use Measure as M;
         let mut measures = vec![M::NoNewPrivileges];
         if matches!(self, Self::Plain) {
-            measures.push(M::NoMounts);
+            measures.extend([M::NoMounts, M::ControlGroup]);
             return measures;
         }
         measures.extend([M::Capabilities, M::SystemCalls, M::SocketFamilies]);
@@ -144,7 +144,8 @@ impl Profile {
         }
         measures.extend([M::ReadOnlySystem, M::PrivateTmp, M::PrivateDevices]);
         measures.extend((!self.hidden().is_empty()).then_some(M::HiddenPaths));
-        measures.extend([M::PrivateIpc, M::PrivateNames, M::ResourceLimits, M::ProcessLimit, M::MemoryLimit]);
+        measures.extend([M::PrivateIpc, M::PrivateNames, M::ResourceLimits]);
+        measures.extend([M::ControlGroup, M::ProcessLimit, M::MemoryLimit]);
         measures.sort_unstable();
         measures
     }
@@ -193,7 +194,10 @@ mod tests {
             assert!(closed.contains(&measure) && !open.contains(&measure), "{measure}");
         }
         assert!(open.contains(&Measure::HiddenPaths) && !closed.contains(&Measure::HiddenPaths));
-        assert_eq!(Profile::Plain.measures(), [Measure::NoNewPrivileges, Measure::NoMounts]);
+        assert_eq!(
+            Profile::Plain.measures(),
+            [Measure::NoNewPrivileges, Measure::NoMounts, Measure::ControlGroup]
+        );
         assert!(!Profile::Guest(Guest::default()).measures().contains(&Measure::FileRules));
     }
 

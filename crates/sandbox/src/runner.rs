@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::cancel::Cancel;
+use crate::confine;
 use crate::conversation::{Conversation, Heard};
 use crate::outcome::{Ended, Finished};
 use crate::spec::CommandSpec;
@@ -87,16 +88,20 @@ impl Runner for Supervised {
         let failed = |source| SandboxError::Supervisor { program: spec.program().to_owned(), source };
         let order = wire::encode_order(spec).map_err(failed)?;
         let supervisor = self.start().map_err(failed)?;
+        let id = supervisor.id();
         let deadline = Instant::now().checked_add(patience(spec));
         let mut talk =
             Conversation::new(supervisor, order, wire::report_limit(spec), deadline).map_err(failed)?;
         let heard = talk.hold(cancel).map_err(failed)?;
         let status = talk.part();
-        match heard {
-            Heard::Nothing => Err(SandboxError::Hung { program: spec.program().to_owned() }),
+        let program = || spec.program().to_owned();
+        let told = match heard {
+            Heard::Nothing => Err(SandboxError::Hung { program: program() }),
             Heard::Report(report) => wire::read_report(&mut report.as_slice())
-                .map_err(|_| SandboxError::Lost { program: spec.program().to_owned(), status }),
-        }
+                .map_err(|_| SandboxError::Lost { program: program(), status }),
+        };
+        // A supervisor that is gone without a word has ended nobody but the command's first process.
+        told.inspect_err(|_| confine::end_of(id))
     }
 }
 

@@ -14,6 +14,7 @@ use rustix::process::{
 use zeroize::Zeroizing;
 
 use crate::capture::Stream;
+use crate::confine::Held;
 use crate::family::Family;
 use crate::launch::Launched;
 use crate::measure::Confinement;
@@ -61,7 +62,7 @@ fn supervise() -> io::Result<()> {
 
 fn watch(launched: Launched, spec: CommandSpec) -> io::Result<Finished> {
     let Launched { child, confinement, held } = launched;
-    let finished = Watch::new(child, spec)?.run()?;
+    let finished = Watch::new(child, spec)?.run(&held)?;
     drop(held);
     Ok(Finished { confinement, ..finished })
 }
@@ -130,7 +131,7 @@ impl Watch {
         })
     }
 
-    fn run(mut self) -> io::Result<Finished> {
+    fn run(mut self, held: &Held) -> io::Result<Finished> {
         while !self.family.command_ended() && self.advance() {
             self.wait()?;
             self.stdout.drain();
@@ -141,6 +142,7 @@ impl Watch {
         let duration = self.started.elapsed();
         // What still runs is ended before the last drain: a background child that holds the output open would
         // never let it end.
+        held.end();
         let remains = self.family.end(KILL_LIMIT);
         Ok(Finished {
             ended: ended(self.phase, remains.status)?,

@@ -12,7 +12,8 @@
 //! | `rules`, `public` | which files it may use (Landlock); what everyone may read of `/etc` |
 //! | `calls` | which system calls it may make (seccomp) |
 //! | `privileges` | capabilities |
-//! | `limits`, `group` | limits per process, limits for all its processes |
+//! | `limits`, `group` | limits per process, limits for all its processes together |
+//! | `places` | where control groups can be made |
 //!
 //! A measure that this machine or this user does not allow is left out and told. One that was announced and
 //! fails keeps the command from being started; so does, for root, the lack of rules about files in a strict
@@ -22,6 +23,7 @@ mod bonds;
 mod calls;
 mod group;
 mod limits;
+mod places;
 mod privileges;
 mod public;
 mod rules;
@@ -38,6 +40,8 @@ use self::bonds::Bonds;
 pub(crate) use self::bonds::Failures;
 use self::calls::Calls;
 use self::group::Group;
+pub(crate) use self::group::end_of;
+pub use self::places::make_room_for_groups;
 use self::rules::{Abilities, Rules};
 use self::view::View;
 use crate::measure::{Confinement, Measure};
@@ -60,7 +64,16 @@ pub(crate) struct Prepared {
 }
 
 /// What has to be there as long as a process of the command is. Dropping it cleans up.
-pub(crate) struct Held(#[expect(dead_code, reason = "it is there to be dropped")] Option<Group>);
+pub(crate) struct Held(Option<Group>);
+
+impl Held {
+    /// Kills all processes of the command at once, where it has a control group for that.
+    pub(crate) fn end(&self) {
+        if let Some(group) = &self.0 {
+            group.end();
+        }
+    }
+}
 
 /// Does to this process what the profile wants done before the fork, and gets the rest ready.
 ///
@@ -73,6 +86,7 @@ pub(crate) fn prepare(spec: &CommandSpec) -> io::Result<Prepared> {
     prepared.confinement.gained(&[Measure::NoNewPrivileges]);
     match &spec.profile {
         Profile::Plain => {
+            prepared.group(None);
             prepared.bonds.filter = calls::no_mounts()?;
             prepared.confinement.gained(&[Measure::NoMounts]);
         }
@@ -86,7 +100,7 @@ pub(crate) fn prepare(spec: &CommandSpec) -> io::Result<Prepared> {
 impl Prepared {
     fn guest(&mut self, guest: &Guest, program: &Path) -> io::Result<()> {
         let limits = Limits::default();
-        self.group(&limits);
+        self.group(Some(&limits));
         let kinds =
             UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
         let measures = view_measures(&guest.hidden);
@@ -103,7 +117,7 @@ impl Prepared {
     }
 
     fn strict(&mut self, strict: &Strict, program: &Path) -> io::Result<()> {
-        self.group(&strict.limits);
+        self.group(Some(&strict.limits));
         let private = self.strict_view(strict, program)?;
         let mut bounds = limits::strict(&strict.limits);
         if !self.confinement.has(Measure::ProcessLimit) && private && !geteuid().is_root() {
@@ -136,14 +150,20 @@ impl Prepared {
         Ok(true)
     }
 
-    fn group(&mut self, limits: &Limits) {
+    fn group(&mut self, limits: Option<&Limits>) {
         let mut group = Group::new(limits);
         let found = group.as_ref().map(|group| group.measures.clone()).unwrap_or_default();
-        for measure in [Measure::ProcessLimit, Measure::MemoryLimit] {
+        let wanted = [
+            (Measure::ControlGroup, "no control group of version 2 can be made"),
+            (Measure::ProcessLimit, "no control group with this limit can be made"),
+            (Measure::MemoryLimit, "no control group with this limit can be made"),
+        ];
+        let count = if limits.is_some() { wanted.len() } else { 1 };
+        for (measure, why) in wanted.into_iter().take(count) {
             if found.contains(&measure) {
                 self.confinement.gained(&[measure]);
             } else {
-                self.confinement.lacks(&[measure], "no control group with this limit can be made");
+                self.confinement.lacks(&[measure], why);
             }
         }
         self.bonds.group = group.as_mut().and_then(|group| group.entrance.take());

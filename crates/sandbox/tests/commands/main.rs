@@ -8,6 +8,7 @@ mod attacks;
 mod confinement;
 mod ending;
 mod gone;
+mod groups;
 mod guest;
 mod impaired;
 mod lab;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     phoenix_sandbox::supervisor_main_if_asked();
     gone::caller_main_if_asked();
     attacks::attacker_main_if_asked();
+    groups::service_main_if_asked();
     impaired::impaired_main_if_asked();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let names: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         output::TESTS,
         confinement::TESTS,
         gone::TESTS,
+        groups::TESTS,
         strict::TESTS,
         guest::TESTS,
         impaired::TESTS,

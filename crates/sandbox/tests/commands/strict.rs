@@ -80,8 +80,8 @@ fn what_is_in_force_is_told() {
     {
         assert!(confinement.has(measure), "{confinement}");
     }
-    let plain = succeeds(&shell("true"), Profile::Plain).confinement;
-    assert_eq!(plain.to_string(), "plain: no-new-privileges, no-mounts");
+    let plain = succeeds(&shell("true"), Profile::Plain).confinement.to_string();
+    assert!(plain.starts_with("plain: no-new-privileges, no-mounts"), "{plain}");
 }
 
 fn a_key_of_another_is_not_read_not_even_through_a_child() {
