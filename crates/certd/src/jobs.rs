@@ -1,5 +1,7 @@
 //! Carries actions out: each is a task that ends in an event.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use phoenix_core::facts::Observation;
 use phoenix_core::lifecycle::{Action, Event, Offer, Stage, Verification};
@@ -8,6 +10,7 @@ use phoenix_core::name::IssuerName;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_issuers::{Order, TokenMinter, TokenRequest};
 use phoenix_protocol::executor::{Answer, EntryRef, Operation, RollbackTo, TokenPurpose};
+use tokio::sync::Semaphore;
 
 use crate::authorities::Door;
 use crate::executor::Executor;
@@ -37,13 +40,15 @@ pub(crate) struct Job {
     /// The executor.
     pub executor: Executor,
     /// The entry, as the executor's manifest in force has it.
-    pub entry: std::sync::Arc<Entry>,
+    pub entry: Arc<Entry>,
     /// How the executor is told which entry.
     pub reference: EntryRef,
     /// The entry's issuers.
     pub doors: Vec<Door>,
     /// How to look at its consumers; none while it has no certificate of ours.
     pub looks: Option<Looks>,
+    /// How many consumers are looked at at the same time.
+    pub turns: Arc<Semaphore>,
 }
 
 impl Job {
@@ -55,7 +60,7 @@ impl Job {
             Action::Issue => {
                 // The consumer is looked at before it can know of any change, and costs the renewal no time.
                 let (reachable, (result, news)) =
-                    tokio::join!(verification::can_be_reached(&self.entry.verify), self.issue());
+                    tokio::join!(verification::can_be_reached(&self.entry.verify, &self.turns), self.issue());
                 let result = result.map(|offer| Offer { reachable, ..offer });
                 return Some((Event::Issued(result), news));
             }

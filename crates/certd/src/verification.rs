@@ -11,11 +11,13 @@ use phoenix_core::lifecycle::Verification;
 use phoenix_core::manifest::Verify;
 use phoenix_core::name::CertName;
 use phoenix_core::reason::{Reason, RetryClass, Trouble};
+use phoenix_core::schedule::Patience;
 use phoenix_probe::{Accepted, Address, Check, HandshakeSigner, Http, Identity, Report, Subject, Tls};
 use phoenix_protocol::executor::{Answer, EntryRef, Operation, SignatureScheme};
 use phoenix_x509::{Chain, Roots};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::clock::now;
 use crate::executor::Executor;
@@ -42,10 +44,20 @@ pub(crate) struct Looks {
     pub roots: Vec<String>,
     /// Entries that are named as clients.
     pub clients: BTreeMap<CertName, EntryRef>,
+    /// How long its entry can do without anything else.
+    pub patience: Patience,
+    /// How many looks are under way at the same time.
+    pub turns: Arc<Semaphore>,
 }
 
-/// Whether every consumer that is looked at over the network can be reached; none where there is none.
-pub(crate) async fn can_be_reached(verify: &[Verify]) -> Option<bool> {
+/// Whether every consumer that is looked at over the network can be reached; none where there is none, or where too
+/// many others are being looked at.
+pub(crate) async fn can_be_reached(verify: &[Verify], turns: &Semaphore) -> Option<bool> {
+    if verify.is_empty() {
+        return None;
+    }
+    // The semaphore is never closed.
+    let _permit = timeout(BEFORE, turns.acquire()).await.ok()?;
     let mut all = None;
     for check in verify {
         let (Verify::Tls { address, server_name, .. } | Verify::AcceptedBy { address, server_name, .. }) =
@@ -54,21 +66,48 @@ pub(crate) async fn can_be_reached(verify: &[Verify]) -> Option<bool> {
             continue;
         };
         let Ok(address) = address.parse::<Address>() else { continue };
-        let reached = phoenix_probe::can_be_reached(&address, server_name.as_deref(), BEFORE).await;
-        all = Some(all.unwrap_or(true) && reached);
+        if !phoenix_probe::can_be_reached(&address, server_name.as_deref(), BEFORE).await {
+            return Some(false);
+        }
+        all = Some(true);
     }
     all
 }
 
 impl Looks {
-    /// Carries out every verification of the entry, until one does not pass.
+    /// Carries out every verification of the entry, until one does not pass or the renewal can wait no longer.
     pub(crate) async fn run(&self) -> Verification {
+        let Patience { turn, look } = self.patience;
+        // The semaphore is never closed.
+        let Ok(_permit) = timeout(turn, self.turns.acquire()).await else {
+            return put_off(format!(
+                "the consumers could not be looked at within {} s, since looks at other consumers, which do not \
+                 answer, took every turn",
+                turn.as_secs()
+            ));
+        };
+        // The verifications themselves end before, so that what they saw can be told.
+        match timeout(look, self.all(Instant::now() + look / 10 * 9)).await {
+            Ok(seen) => seen,
+            Err(_) => put_off(format!("the look at the consumers had not ended after {} s", look.as_secs())),
+        }
+    }
+
+    async fn all(&self, end: Instant) -> Verification {
         let mut seen = Verification { served: None, remarks: Vec::new(), result: Ok(()) };
         for (index, verify) in self.verify.iter().enumerate() {
-            let report = match self.one(index, verify).await {
+            let left = end.saturating_duration_since(Instant::now());
+            let report = match self.one(index, verify, left.min(verify.deadline())).await {
                 Ok(report) => report,
                 Err(trouble) => Report { served: None, remarks: Vec::new(), result: Err(trouble) },
             };
+            if let Err(trouble) = &report.result
+                && left < verify.deadline()
+                && trouble.reason.class() != RetryClass::Blocked
+                && trouble.reason != Reason::Stale
+            {
+                return ended_early(left, verify.deadline(), trouble);
+            }
             seen.remarks.extend(report.remarks);
             seen.served = seen.served.or_else(|| report.served.as_ref().map(served));
             if report.result.is_err() {
@@ -81,7 +120,7 @@ impl Looks {
         seen
     }
 
-    async fn one(&self, index: usize, verify: &Verify) -> Result<Report, Trouble> {
+    async fn one(&self, index: usize, verify: &Verify, deadline: Duration) -> Result<Report, Trouble> {
         match verify {
             Verify::Tls {
                 address,
@@ -90,7 +129,7 @@ impl Looks {
                 refuse_without_client,
                 http_get,
                 expect_status,
-                deadline,
+                deadline: _,
             } => {
                 let client = match client {
                     Some(name) => Some(self.identity(self.client(name)?).await?),
@@ -103,19 +142,19 @@ impl Looks {
                     refuse_without_client: *refuse_without_client,
                     http: http(http_get.as_ref(), *expect_status),
                 });
-                Ok(phoenix_probe::look(&check, &self.subject(), *deadline).await)
+                Ok(phoenix_probe::look(&check, &self.subject(), deadline).await)
             }
-            Verify::AcceptedBy { address, server_name, http_get, expect_status, deadline } => {
+            Verify::AcceptedBy { address, server_name, http_get, expect_status, deadline: _ } => {
                 let check = Check::Accepted(Accepted {
                     address: parsed(address)?,
                     server_name: server_name.clone(),
                     client: self.identity(&self.entry).await?,
                     http: http(http_get.as_ref(), *expect_status),
                 });
-                Ok(phoenix_probe::look(&check, &self.subject(), *deadline).await)
+                Ok(phoenix_probe::look(&check, &self.subject(), deadline).await)
             }
-            Verify::Command { deadline, .. } => {
-                let result = self.run_check(index, *deadline).await;
+            Verify::Command { .. } => {
+                let result = self.run_check(index, deadline).await;
                 Ok(Report { served: None, remarks: Vec::new(), result })
             }
         }
@@ -178,6 +217,22 @@ impl Looks {
             sleep(PAUSE).await;
         }
     }
+}
+
+/// A look that proves nothing, since it was not carried out or not to its end.
+fn put_off(why: String) -> Verification {
+    let trouble = Trouble::new(Reason::LookPutOff, why);
+    Verification { served: None, remarks: Vec::new(), result: Err(trouble) }
+}
+
+fn ended_early(after: Duration, deadline: Duration, seen: &Trouble) -> Verification {
+    put_off(format!(
+        "the look at the consumers was ended after {} s instead of the {} s of its `deadline`, so that the renewal is \
+         not held up. Until then: {}",
+        after.as_secs(),
+        deadline.as_secs(),
+        seen.message
+    ))
 }
 
 fn parsed(address: &str) -> Result<Address, Trouble> {

@@ -231,6 +231,8 @@ reasons! {
     /// The guest no longer has what was delivered.
     DeliveryReverted = "delivery-reverted", Command;
     // --- verification
+    /// The look at the consumer had no turn, or was ended so that the renewal is not held up: nothing is proven.
+    LookPutOff = "look-put-off", Transport;
     /// The consumer cannot be reached, before the change neither.
     Unreachable = "unreachable", Transport;
     /// The consumer serves another certificate.

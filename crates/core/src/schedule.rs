@@ -64,6 +64,28 @@ pub fn renew_at(leaf: &LeafFacts, entry: &Entry, jitter: Jitter) -> Timestamp {
     leaf.not_after.minus(renew_before(entry.renew_before, lifetime)).minus(jitter.share_of(lifetime))
 }
 
+/// How long a look at consumers may take. Nothing else is done for its entry meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// How long it waits for its turn: 30 s, or a fiftieth of the lifetime if that is shorter.
+    pub turn: Duration,
+    /// How long it goes on: until a twentieth of the lifetime after the renewal is due.
+    pub look: Duration,
+}
+
+impl Patience {
+    const LONGEST_TURN: Duration = Duration::from_secs(30);
+
+    /// The patience with a look at the consumers of `leaf` that begins at `now`, when it is renewed at `renewal`.
+    pub fn of(leaf: &LeafFacts, renewal: Timestamp, now: Timestamp) -> Self {
+        let lifetime = leaf.lifetime();
+        Self {
+            turn: (lifetime / 50).min(Self::LONGEST_TURN),
+            look: renewal.since(now).saturating_add(lifetime / 20),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -103,6 +125,21 @@ mod tests {
             seen[usize::from(Jitter::of(7, &entry).0)] += 1;
         }
         assert!(seen.iter().all(|count| (50..200).contains(count)), "{seen:?}");
+    }
+
+    #[test]
+    fn a_look_ends_shortly_after_the_renewal_is_due_and_does_not_wait_long_for_its_turn() {
+        let entry = samples::entry("any");
+        let at = Timestamp::from_unix;
+        let short = samples::leaf(&entry, at(0), at(300));
+        let patience = |leaf, now| Patience::of(leaf, at(200), at(now));
+        let expected =
+            |turn, look| Patience { turn: Duration::from_secs(turn), look: Duration::from_secs(look) };
+        assert_eq!(patience(&short, 10), expected(6, 205));
+        assert_eq!(patience(&short, 200), expected(6, 15));
+        assert_eq!(patience(&short, 290), expected(6, 15));
+        let day = samples::leaf(&entry, at(0), at(86_400));
+        assert_eq!(patience(&day, 200), expected(30, 4_320));
     }
 
     proptest! {

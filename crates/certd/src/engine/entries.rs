@@ -173,8 +173,12 @@ impl Entries {
     pub(crate) fn gate(&self, action: &Action) -> Option<Arc<Semaphore>> {
         match action {
             Action::Observe => Some(self.gate.clone()),
-            Action::Verify => Some(self.probes.clone()),
             _ => None,
         }
+    }
+
+    /// What limits looks at consumers.
+    pub(crate) fn probes(&self) -> Arc<Semaphore> {
+        self.probes.clone()
     }
 }

@@ -1,10 +1,12 @@
 //! What a look at consumers needs to know of the entries.
 
 use phoenix_core::manifest::Verify;
+use phoenix_core::schedule::{Patience, renew_at};
 
 use super::Engine;
 use super::entries::Tracked;
 use super::work::reference;
+use crate::clock::now;
 use crate::verification::Looks;
 
 impl Engine {
@@ -26,6 +28,8 @@ impl Engine {
             previous: tracked.state.memory.served.as_ref().map(|served| served.fingerprint.clone()),
             roots: self.authorities.roots(&tracked.entry),
             clients: clients.collect(),
+            patience: Patience::of(&ours, renew_at(&ours, &tracked.entry, tracked.jitter), now()),
+            turns: self.entries.probes(),
             ours,
         })
     }

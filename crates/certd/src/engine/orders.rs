@@ -105,6 +105,10 @@ fn result(tracked: &Tracked, wanted: Reach, availability: &Availability) -> Opti
         return Some(done(Outcome::Waiting, Some(error), Some(Reason::Held)));
     }
     let (stage, failure) = weightiest(&tracked.state, availability)?;
+    if failure.trouble.reason == Reason::LookPutOff {
+        // Nothing has failed: the next look is waited for.
+        return None;
+    }
     let outcome = match failure.trouble.reason.class() {
         // Only a consumer that could be reached before proves anything by being out of reach.
         _ if stage == Stage::Verify && proves_nothing(&tracked.state.memory) => Outcome::Unverified,

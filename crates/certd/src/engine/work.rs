@@ -116,6 +116,7 @@ impl Engine {
             doors: self.authorities.doors(&tracked.entry),
             entry: tracked.entry.clone(),
             looks: None,
+            turns: self.entries.probes(),
         }
     }
 

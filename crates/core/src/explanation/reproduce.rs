@@ -138,6 +138,7 @@ pub fn reproduce(problem: &Problem<'_>) -> Vec<Reproduction> {
         | R::AcceptsAnyone
         | R::WrongStatus
         | R::CheckFailed
+        | R::LookPutOff
         | R::NotVerified => problem.probe(),
         R::ExecutorGone => vec![Reproduction::new(["systemctl", "status", "phoenix-executor"])],
         R::Internal | R::BadRequest => {

@@ -108,7 +108,10 @@ pub(super) fn wants_recheck(
 pub(super) fn may_be_broken(entry: &Entry, memory: &Memory) -> bool {
     entry.rollback
         && !entry.verify.is_empty()
-        && !memory.failures.contains_key(&Stage::Verify)
+        && memory
+            .failures
+            .get(&Stage::Verify)
+            .is_none_or(|failure| failure.trouble.reason == Reason::LookPutOff)
         && memory
             .failures
             .get(&Stage::Activate)

@@ -121,6 +121,17 @@ fn by_command(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> Result<Veri
     Ok(Verify::Command { argv: argv?, expect: expect?, deadline: deadline? })
 }
 
+impl Verify {
+    /// How long to keep trying.
+    pub const fn deadline(&self) -> Duration {
+        match self {
+            Self::Tls { deadline, .. }
+            | Self::AcceptedBy { deadline, .. }
+            | Self::Command { deadline, .. } => *deadline,
+        }
+    }
+}
+
 fn deadline(fields: &mut Fields<'_, '_>) -> Result<Duration, Reported> {
     fields.optional("deadline", parsed(parse_duration)).map(|found| found.unwrap_or(DEADLINE))
 }

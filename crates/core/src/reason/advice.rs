@@ -97,6 +97,9 @@ impl Reason {
             Self::DeliveryReverted => {
                 "nothing: it is delivered again; a guest that was restored has old files"
             }
+            Self::LookPutOff => {
+                "nothing: it is looked again; mend consumers that do not answer, or shorten `deadline`"
+            }
             Self::Unreachable => "see whether the consumer runs and whether a firewall lies between",
             Self::ServesOther | Self::ServesExpired => {
                 "see whether the command makes the consumer read its files again"

@@ -92,7 +92,12 @@ fn every_reason_that_can_be_looked_at_has_a_command() {
         let configured = !matches!(reason, Reason::MissingOwner)
             && !matches!(
                 reason.code(),
-                "not-verified" | "unreachable" | "accepts-anyone" | "wrong-status" | "check-failed"
+                "not-verified"
+                    | "look-put-off"
+                    | "unreachable"
+                    | "accepts-anyone"
+                    | "wrong-status"
+                    | "check-failed"
             )
             && !reason.code().starts_with("serves-")
             && !reason.code().starts_with("refuses-");
