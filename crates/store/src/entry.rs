@@ -138,10 +138,36 @@ impl EntryStore {
 
     /// Changes the ledger durably and gives the new one.
     pub fn update_ledger(&self, change: impl FnOnce(&mut Ledger)) -> Result<Ledger, Trouble> {
+        self.change_ledger(None, change)
+    }
+
+    /// Changes the ledger as [`EntryStore::update_ledger`] does, to tell what was done with this generation.
+    ///
+    /// # Errors
+    /// [`Reason::Stale`] when it is no longer the newest one, or has other roots by now: what was done is to be done
+    /// again with what took its place.
+    pub fn update_ledger_for(
+        &self,
+        own: &Generation,
+        change: impl FnOnce(&mut Ledger),
+    ) -> Result<Ledger, Trouble> {
+        self.change_ledger(Some(own), change)
+    }
+
+    fn change_ledger(
+        &self,
+        done_with: Option<&Generation>,
+        change: impl FnOnce(&mut Ledger),
+    ) -> Result<Ledger, Trouble> {
         let locks = self.inner.locks(&self.name);
         let _records = locks.records();
         let entry = self.inner.entry_dir(&self.name)?;
         let newest = generations::load(&entry, 0, false)?;
+        if done_with.is_some_and(|own| !newest.as_ref().is_some_and(|newest| newest.is_same(own))) {
+            let path = &self.target.key_path;
+            let message = format!("The pair of `{path}` was replaced while something was done with it.");
+            return Err(Trouble::new(Reason::Stale, message));
+        }
         let mut book = ledger::read(&entry, newest.as_ref())?;
         change(&mut book.ledger);
         ledger::write(&entry, &book)?;

@@ -63,6 +63,11 @@ impl Generation {
         if self.meta.instead_of.is_some() { Other::Newer } else { Other::Previous }
     }
 
+    /// The same installation with the same content.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.number == other.number && self.meta.sums == other.meta.sums
+    }
+
     pub(crate) fn meta(&self) -> &Meta {
         &self.meta
     }

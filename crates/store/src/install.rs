@@ -47,12 +47,7 @@ pub(crate) fn exchange_roots(bench: Bench<'_>, target: &Target, roots_pem: &[u8]
         return Ok(false);
     }
     if meta.sums != own.meta().sums {
-        // Before the commit: should the process die between the two, deeds are repeated and none is missing.
-        let _records = bench.locks.records();
-        // Read again: a command may have ended while the files were looked at.
-        let mut book = ledger::read(bench.entry, Some(&own))?;
-        (book.ledger.delivered, book.ledger.activated) = (None, None);
-        ledger::write(bench.entry, &book)?;
+        forget_deeds(bench, &own)?;
     }
     let intent = intent(target, Kind::Roots, &plan, (meta.wanted.clone(), meta.baseline.clone()))?;
     bench.commit(&intent, &parts, &meta, &plan.old)?;
@@ -72,7 +67,20 @@ pub(crate) fn swap(bench: Bench<'_>, target: &Target, to: Other, at: Timestamp) 
     let instead_of = (to == Other::Previous).then(|| newest.leaf().fingerprint.clone());
     let meta = Meta { installed_at: at, wanted, baseline, instead_of, ..was.clone() };
     let plan = plan(seen, &meta, &meta.baseline);
+    // The pair may come back by another exchange, to consumers that have read this one meanwhile.
+    forget_deeds(bench, &newest)?;
     commit_new(bench, target, &parts, &meta, &plan)
+}
+
+/// Takes out of the ledger what was done for the newest generation. To be called before the commit: should the process
+/// die between the two, deeds are repeated and none is missing.
+fn forget_deeds(bench: Bench<'_>, newest: &Generation) -> Result<(), Trouble> {
+    let _records = bench.locks.records();
+    // Read now: a command may have ended while the files were looked at.
+    let mut book = ledger::read(bench.entry, Some(newest))?;
+    let ledger = &mut book.ledger;
+    (ledger.delivered, ledger.activated, ledger.settled) = (None, None, None);
+    ledger::write(bench.entry, &book)
 }
 
 /// The newest generation and the one that is to take its place.

@@ -112,7 +112,7 @@ fn record_activation(member: &Member) -> Result<(), Trouble> {
     let deed = |of| Deed { fingerprint: own.leaf.fingerprint.clone(), of, at: clock::now() };
     let activated = command_digest(member.entry()).map(deed);
     let delivered = deliver::deed(member.entry(), &member.own).filter(|_| deliver::is_legacy(member.entry()));
-    member.store.update_ledger(|ledger| {
+    member.store.update_ledger_for(&member.own, |ledger| {
         ledger.activated = activated;
         if delivered.is_some() {
             ledger.delivered = delivered;

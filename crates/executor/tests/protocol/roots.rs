@@ -4,6 +4,7 @@ use std::fs;
 
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_protocol::executor::{Answer, ChallengeStep, Operation};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;
 
 use crate::ca::{Ca, Leaf};
@@ -39,6 +40,33 @@ fn a_root_that_was_accepted_gets_into_the_bundle_without_a_new_certificate() {
     assert_eq!((after.live.leaf, after.live.key), (before.live.leaf, before.live.key));
     assert!(!after.live.companions_differ);
     assert_eq!(after.ledger.activated, None, "whoever reads the bundle has to be told");
+}
+
+#[test]
+fn a_command_that_ends_after_the_roots_have_changed_counts_for_nothing() {
+    let place = Place::new(&json!([]));
+    for gate in ["started", "gate"] {
+        mknodat(CWD, place.path(gate), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    }
+    place.program("free", "#!/bin/sh\necho >\"$1\" && read -r go <\"$2\"\n");
+    let command = [place.text("bin/free"), place.text("started"), place.text("gate")];
+    let bundle = place.text("target/web/ca.pem");
+    place.manifest(&json!([place.web(&json!({"ca_path": bundle, "post_renewal_command": command}))]));
+    let mut link = place.start();
+    link.issue(&place.ca, "web", &Leaf::good());
+    link.end();
+    place.write("root.pem", &(place.ca.root_pem() + &Ca::new().root_pem()), 0o644);
+    fs::remove_file(place.path("state/issuers/phoenix/roots.pem")).unwrap();
+
+    let mut link = place.start();
+    let entries = vec![link.entry("web")];
+    let id = link.send(Operation::Activate { entries });
+    assert_eq!(fs::read_to_string(place.path("started")).unwrap(), "\n");
+    observed(install_roots(&mut link));
+    fs::write(place.path("gate"), "go\n").unwrap();
+    let response = link.receive();
+    assert_eq!((response.id, response.result.unwrap_err().reason), (id, Reason::Stale));
+    assert_eq!(link.observe("web").ledger.activated, None, "it read the old roots");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use phoenix_core::facts::{Deed, Ledger};
 use phoenix_core::reason::{Reason, RetryClass};
 use phoenix_core::time::Timestamp;
+use phoenix_store::{Generation, Other};
 use serde_json::json;
 
 use crate::bed::{Bed, everything, live_mark, pair};
@@ -156,4 +157,50 @@ fn small_files_of_the_caller_are_durable_and_private() {
     dir.remove("last.json").unwrap();
     dir.remove("last.json").unwrap();
     assert!(dir.names().unwrap().is_empty());
+}
+
+fn deed(fingerprint: &str) -> Deed {
+    Deed { fingerprint: fingerprint.into(), of: "of".into(), at: Timestamp::default() }
+}
+
+#[test]
+fn what_was_done_for_a_pair_that_was_taken_back_counts_for_nothing_when_it_comes_again() {
+    let bed = Bed::new();
+    let entry = bed.full_entry("a");
+    let handle = bed.open().entry(&entry);
+    handle.install(pair("old")).unwrap();
+    handle.install(pair("new")).unwrap();
+    let done = |ledger: &mut Ledger| {
+        (ledger.delivered, ledger.activated) = (Some(deed("new")), Some(deed("new")));
+        ledger.settled = Some(Vec::new());
+    };
+    handle.update_ledger(done).unwrap();
+    handle.rollback(Other::Previous, Timestamp::default()).unwrap();
+    handle.rollback(Other::Newer, Timestamp::default()).unwrap();
+    let ledger = handle.ledger().unwrap();
+    assert_eq!((ledger.delivered, ledger.activated, ledger.settled), (None, None, None));
+}
+
+#[test]
+fn a_deed_is_recorded_only_for_what_is_still_in_place() {
+    let bed = Bed::new();
+    let entry = bed.full_entry("a");
+    let handle = bed.open().entry(&entry);
+    let first = handle.install(pair("one")).unwrap();
+    let record = |own: &Generation| {
+        handle.update_ledger_for(own, |ledger| ledger.activated = Some(deed("one"))).map(|_| ())
+    };
+    record(&first).unwrap();
+    let stale = |own: &Generation| {
+        let before = handle.ledger().unwrap();
+        assert_eq!(record(own).unwrap_err().reason, Reason::Stale);
+        assert_eq!(handle.ledger().unwrap(), before);
+    };
+    // The same generation with other roots, and another pair.
+    assert!(handle.exchange_roots(b"ROOTS z\n".to_vec()).unwrap());
+    stale(&first);
+    let with_roots = handle.current().unwrap().unwrap();
+    record(&with_roots).unwrap();
+    handle.install(pair("two")).unwrap();
+    stale(&with_roots);
 }
