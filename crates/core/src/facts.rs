@@ -152,6 +152,13 @@ pub struct Ledger {
     /// succeeded: what has not been reverted. In the order of delivery.
     #[serde(default)]
     pub settled: Option<Vec<FileFact>>,
+    /// The command ran after `settled` was recorded last, and may still be changing owners and modes: the next look
+    /// into the guest says how they are meant to be.
+    #[serde(default)]
+    pub settling: bool,
+    /// When the guest was found without what had been delivered to it, for the present pair, newest last.
+    #[serde(default)]
+    pub reverted: Vec<Timestamp>,
     /// Owner and mode that the live files had after the last successful command or installation: what is not
     /// drift.
     pub baseline: Option<Baseline>,

@@ -6,7 +6,7 @@ use phoenix_core::name::AbsolutePath;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_guests::{GuestFile, LEGACY_CA, LEGACY_CERT, LEGACY_KEY, delivery};
 use phoenix_protocol::executor::Answer;
-use phoenix_store::Generation;
+use phoenix_store::{Generation, sha256_hex};
 use zeroize::Zeroizing;
 
 use super::observe::require_own;
@@ -38,9 +38,10 @@ impl Executor {
         let own = require_own(&store, entry)?;
         let settled = self.copy_into_guest(entry, &own, trail)?;
         let delivered = deed(entry, &own);
-        store.update_ledger(|ledger| {
+        store.update_ledger_for(&own, |ledger| {
             ledger.delivered = delivered;
             ledger.settled = Some(settled);
+            ledger.settling = false;
         })?;
         Ok(Answer::Done { observations: vec![self.observe(entry)?] })
     }
@@ -85,6 +86,12 @@ pub(super) fn is_legacy(entry: &Entry) -> bool {
 pub(super) fn deed(entry: &Entry, own: &Generation) -> Option<Deed> {
     let fingerprint = own.leaf().fingerprint.clone();
     activate::delivery_digest(entry).map(|of| Deed { fingerprint, of, at: clock::now() })
+}
+
+/// Hashes of what is delivered to places of its own, in the order of [`Destinations::files`].
+pub(super) fn hashes(wanted: &Delivery, own: &Generation) -> Result<Vec<String>, Trouble> {
+    let files = destinations(wanted)?.files(own)?;
+    Ok(files.iter().map(|file| sha256_hex(&file.content)).collect())
 }
 
 pub(super) fn destinations(wanted: &Delivery) -> Result<Destinations<'_>, Trouble> {

@@ -10,7 +10,7 @@ use phoenix_x509::{Chain, Expectation, KeyPair, Roots, X509Error, check_issued};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::keep::forget_foreign_writes;
+use super::keep::begin_counting_again;
 use super::{Executor, check_issuer};
 use crate::clock;
 
@@ -60,7 +60,7 @@ impl Executor {
             .without_roots();
         let warnings = check(entry, issuer, &chain, &key, &roots, now)?;
         store.install(new_pair(&chain, &key, &roots, now))?;
-        forget_foreign_writes(&store)?;
+        begin_counting_again(&store)?;
         tracing::info!(
             name = %entry.name, %issuer, serial = %chain.leaf_facts().serial,
             not_after = %chain.leaf_facts().not_after, "certificate installed"

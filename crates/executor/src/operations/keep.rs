@@ -24,7 +24,7 @@ impl Executor {
             "certificate found and adopted"
         );
         store.adopt(&pair, &live)?;
-        forget_foreign_writes(&store)?;
+        begin_counting_again(&store)?;
         Ok(Answer::Observed(Box::new(self.observe(entry)?)))
     }
 
@@ -91,10 +91,14 @@ fn replaced_from_outside(live: &LiveFiles, own: &Generation) -> bool {
     differs(&live.cert, &own.cert_sha256) || differs(&live.key, &own.key_sha256)
 }
 
-/// With a new pair the count begins again.
-pub(super) fn forget_foreign_writes(store: &EntryStore) -> Result<(), Trouble> {
-    if store.ledger()?.foreign_writes > 0 {
-        store.update_ledger(|ledger| ledger.foreign_writes = 0)?;
+/// With a new pair the counts begin again.
+pub(super) fn begin_counting_again(store: &EntryStore) -> Result<(), Trouble> {
+    let ledger = store.ledger()?;
+    if ledger.foreign_writes > 0 || !ledger.reverted.is_empty() {
+        store.update_ledger(|ledger| {
+            ledger.foreign_writes = 0;
+            ledger.reverted.clear();
+        })?;
     }
     Ok(())
 }

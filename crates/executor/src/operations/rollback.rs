@@ -8,7 +8,7 @@ use phoenix_store::{EntryStore, Generation, Other};
 use phoenix_x509::{Chain, KeyPair};
 
 use super::Executor;
-use super::keep::forget_foreign_writes;
+use super::keep::begin_counting_again;
 use crate::clock;
 
 impl Executor {
@@ -23,7 +23,7 @@ impl Executor {
         let other = other(&store, entry, to)?;
         self.require_usable(entry, &store, &other)?;
         let now_in_place = store.rollback(to, clock::now())?;
-        forget_foreign_writes(&store)?;
+        begin_counting_again(&store)?;
         tracing::warn!(
             name = %entry.name, serial = %now_in_place.leaf().serial, to = ?to, "the other pair was put in place"
         );

@@ -119,6 +119,8 @@ fn whatever_took_the_place_of_a_file_is_not_what_was_delivered() {
         &|| fs::File::options().append(true).open(&key).unwrap().set_len(4).unwrap(),
     ];
     for deed in deeds {
+        bed.link.issue(&bed.place.ca, "web", &Leaf::good());
+        bed.deliver();
         deed();
         assert_eq!(bed.rechecked(), NOTHING);
         bed.deliver();
@@ -127,14 +129,58 @@ fn whatever_took_the_place_of_a_file_is_not_what_was_delivered() {
 }
 
 #[test]
-fn another_owner_or_mode_is_noticed_and_does_not_undo_that_the_command_has_run() {
+fn another_owner_or_mode_is_noticed_and_the_command_runs_again_too() {
     let mut bed = Bed::new(Kind::Lxc, "true");
+    assert_eq!(bed.rechecked(), ALL);
     fs::set_permissions(bed.file("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
-    assert_eq!(bed.rechecked(), (false, true));
+    assert_eq!(bed.rechecked(), NOTHING);
     bed.deliver();
+    bed.link.activate(&["web"]).unwrap();
     assert_eq!(bed.rechecked(), ALL);
     chown(bed.file("key.pem"), Some(33), Some(33)).unwrap();
-    assert_eq!(bed.rechecked(), (false, true));
+    assert_eq!(bed.rechecked(), NOTHING);
+}
+
+#[test]
+fn owners_and_modes_that_a_command_changes_after_it_returned_are_how_they_are_meant_to_be() {
+    let mut bed = Bed::new(Kind::Lxc, "true");
+    chown(bed.file("key.pem"), Some(33), Some(33)).unwrap();
+    assert_eq!((bed.rechecked(), bed.rechecked()), (ALL, ALL));
+    fs::set_permissions(bed.file("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(bed.rechecked(), NOTHING, "not at any later time");
+}
+
+#[test]
+fn a_guest_that_cannot_be_asked_after_its_command_is_believed_when_it_still_has_what_is_ours() {
+    let mut bed = Bed::new(Kind::Vm, "ln -sf /bin/false /opt/bin/sha256sum");
+    assert_eq!(bed.link.observe("web").ledger.settled, None);
+    fs::remove_file(bed.root.join("opt/bin/sha256sum")).unwrap();
+    assert_eq!((bed.rechecked(), bed.rechecked()), (ALL, ALL));
+    assert!(bed.link.observe("web").ledger.settled.is_some());
+}
+
+#[test]
+fn a_guest_that_shows_other_files_again_and_again_is_left_alone_until_the_next_certificate() {
+    let mut bed = Bed::new(Kind::Lxc, "echo ran >>/etc/web/runs");
+    for _ in 0..3 {
+        fs::write(bed.file("cert.pem"), "other").unwrap();
+        assert_eq!(bed.rechecked(), NOTHING);
+        bed.deliver();
+        bed.link.activate(&["web"]).unwrap();
+        assert_eq!(bed.rechecked(), ALL);
+    }
+    fs::write(bed.file("cert.pem"), "other").unwrap();
+    for _ in 0..3 {
+        let trouble = bed.recheck().unwrap_err();
+        assert_eq!((trouble.reason, trouble.reason.class()), (Reason::ForeignWriter, RetryClass::Blocked));
+        assert!(trouble.message.contains("LXC 102") && trouble.message.contains("3 times"), "{trouble}");
+    }
+    assert_eq!(fs::read_to_string(bed.file("runs")).unwrap().lines().count(), 4);
+    bed.link.issue(&bed.place.ca, "web", &Leaf::good());
+    bed.deliver();
+    bed.link.activate(&["web"]).unwrap();
+    fs::write(bed.file("cert.pem"), "other").unwrap();
+    assert_eq!(bed.rechecked(), NOTHING, "a new certificate is a new beginning");
 }
 
 #[test]
@@ -144,7 +190,7 @@ fn what_the_command_made_of_the_files_is_how_they_are_meant_to_be() {
     let mut bed = Bed::new(Kind::Vm, command);
     assert_eq!(bed.rechecked(), ALL);
     fs::set_permissions(bed.file("key.pem"), fs::Permissions::from_mode(0o600)).unwrap();
-    assert_eq!(bed.rechecked(), (false, true));
+    assert_eq!(bed.rechecked(), NOTHING);
 }
 
 #[test]
