@@ -76,8 +76,8 @@ pub struct Leaf<'a> {
     pub sans: &'a str,
     /// Extended key usages in OpenSSL's notation.
     pub usages: &'a str,
-    /// Lifetime in days.
-    pub days: u32,
+    /// Lifetime in days from now; a negative one is over.
+    pub days: i32,
 }
 
 impl Leaf<'_> {
@@ -109,7 +109,7 @@ impl Leaf<'_> {
 }
 
 /// Makes a valid pair for both sides of a connection, as the default template of Step-CA has it.
-pub fn make_pair(ca: &StepCa, cert: &Path, key: &Path, cn: &str, sans: &str, days: u32) -> Result<()> {
+pub fn make_pair(ca: &StepCa, cert: &Path, key: &Path, cn: &str, sans: &str, days: i32) -> Result<()> {
     Leaf { cn, sans, usages: "serverAuth,clientAuth", days }.make(ca, cert, key)
 }
 

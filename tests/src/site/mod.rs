@@ -7,12 +7,16 @@
 //! | [`ask`] | requests and handshakes as an outsider makes them |
 //! | [`swarm`] | Docker Swarm on a machine, and a stand-in for Portainer in it |
 //! | [`plan`] | the whole of it, kept by the daemon with the recommended manifest |
+//! | [`kept`] | one machine of it, kept by the daemon |
+//! | [`rotation`] | one renewal, and how long it takes |
 //! | [`probing`] | requests all the time, with the failed ones counted |
 
 pub mod ask;
+pub mod kept;
 pub mod pki;
 pub mod plan;
 pub mod probing;
+pub mod rotation;
 pub mod swarm;
 
 use anyhow::{Context, Result};

@@ -87,15 +87,20 @@ impl Pki {
 
     /// A pair for `NAME.internal.thinkheads.ai`, in files of this title.
     pub fn pair(&self, title: &str, name: &str, usage: Use) -> Result<Pair> {
-        self.make(&self.ca, title, name, usage)
+        self.make(&self.ca, title, name, usage, 1)
+    }
+
+    /// A pair for servers that expired a day ago.
+    pub fn expired_pair(&self, name: &str) -> Result<Pair> {
+        self.make(&self.ca, "expired", name, Use::Server, -1)
     }
 
     /// A pair of the CA that nobody trusts.
     pub fn strange_pair(&self, name: &str) -> Result<Pair> {
-        self.make(&self.stranger, "stranger", name, Use::Both)
+        self.make(&self.stranger, "stranger", name, Use::Both, 1)
     }
 
-    fn make(&self, ca: &StepCa, title: &str, name: &str, usage: Use) -> Result<Pair> {
+    fn make(&self, ca: &StepCa, title: &str, name: &str, usage: Use, days: i32) -> Result<Pair> {
         let cn = format!("{name}.{DOMAIN}");
         let sans = match name {
             "nginx" => format!("DNS:{cn},DNS:*.{DOMAIN},IP:{NGINX}"),
@@ -105,7 +110,7 @@ impl Pki {
         };
         let pair =
             Pair { cert: self.dir.join(format!("{title}.crt")), key: self.dir.join(format!("{title}.key")) };
-        let leaf = Leaf { cn: &cn, sans: &sans, usages: usage.words(), days: 1 };
+        let leaf = Leaf { cn: &cn, sans: &sans, usages: usage.words(), days };
         leaf.make(ca, &pair.cert, &pair.key)?;
         Ok(pair)
     }

@@ -1,22 +1,19 @@
 //! The whole plan: gateway, mesh and swarm at their addresses, kept by the daemon with the recommended manifest.
 
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result, ensure};
-use phoenix_protocol::control::{CertificateState, StatusDocument};
 use phoenix_testkit::daemon::{Daemon, Setup};
 use phoenix_testkit::guests::{Guests, Kind};
 use phoenix_testkit::machine::Machine;
 use phoenix_testkit::peers::StepCaVersion;
 use phoenix_testkit::scratch::Scratch;
 use phoenix_testkit::stepca::{Options, StepCa};
-use phoenix_testkit::{control, manifest, patience, process};
+use phoenix_testkit::{manifest, patience, process};
 use serde_json::Value;
 
 use super::ask::{Ask, shown};
 use super::pki::{Pair, Pki, Use};
-use super::probing::Probing;
+use super::probing::{self, Probing};
+use super::rotation::{self, Rotation};
 use super::{DOCKER, NGINX, TRAEFIK, swarm};
 
 /// The gateway's address and port.
@@ -133,25 +130,17 @@ impl Plan {
     pub fn probes(&self) -> [(&'static str, Probing); 3] {
         let mesh = self.ask("https://traefik.internal.thinkheads.ai/api/version");
         // One node, one port: nothing answers while the task of the service is replaced by its command.
-        let socket = self.daemon.socket.clone();
-        let replaced = move || {
-            let portainer =
-                |status: StatusDocument| status.certificates.into_iter().find(|it| it.name == "portainer");
-            let found = control::status(&socket).ok().and_then(portainer);
-            found.is_none_or(|entry| entry.state != CertificateState::Ok)
-        };
+        let replaced = probing::while_changing(&self.daemon, "portainer");
         [
             ("gateway to Traefik", Probing::begin(mesh, 200)),
             ("Docker's port", Probing::begin(self.ping(), 200)),
-            ("gateway to backend", Probing::begin_excused(self.ask(CHECK), 200, Box::new(replaced))),
+            ("gateway to backend", Probing::begin_excused(self.ask(CHECK), 200, replaced)),
         ]
     }
 
     /// Serial number of the entry's certificate, by the status, without leading zeros.
     pub fn serial(&self, name: &str) -> Result<String> {
-        let serial = self.daemon.entry(name)?.serial;
-        let serial = serial.with_context(|| format!("{name} has no certificate"))?;
-        Ok(serial.trim_start_matches('0').to_owned())
+        rotation::serial(&self.daemon, name)
     }
 
     /// The plan's check, word for word, with names from /etc/hosts of its own: what curl printed.
@@ -192,36 +181,10 @@ impl Plan {
             .with_context(|| format!("Docker's port has not seen {serial}: {:?}", self.docker.sh(&seen)))
     }
 
-    /// Renews an entry and returns how long it took from the call until `consumer` told the new serial number, and until
-    /// the call returned.
+    /// As [`rotation::rotate`].
     pub fn rotate(&self, name: &str, consumer: impl Fn() -> Option<String>) -> Result<Rotation> {
-        let before = self.serial(name)?;
-        let start = Instant::now();
-        let mut call = self.renew(name)?;
-        let new = patience::until(|| consumer().filter(|serial| *serial != before));
-        let served = start.elapsed();
-        let status = call.wait()?;
-        ensure!(status.success(), "renew --name {name} ended with {status}");
-        let wanted = self.serial(name)?;
-        let in_use = || format!("{name}: {:?} is in use, not {wanted}", consumer());
-        ensure!(wanted != before && new.as_deref() == Some(&wanted), in_use());
-        Ok(Rotation { served, done: start.elapsed() })
+        rotation::rotate(&self.daemon, name, consumer)
     }
-
-    fn renew(&self, name: &str) -> Result<Child> {
-        let mut command = Command::new(process::bin("phoenix-certctl")?);
-        command.arg("--config").arg(&self.daemon.config).args(["renew", "--name", name]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("cannot start phoenix-certctl")
-    }
-}
-
-/// How long a rotation took.
-#[derive(Clone, Copy, Debug)]
-pub struct Rotation {
-    /// From the call until the consumer used the new certificate.
-    pub served: Duration,
-    /// From the call until it returned.
-    pub done: Duration,
 }
 
 /// Serial number of what is shown at an address.

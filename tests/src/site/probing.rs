@@ -5,6 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use phoenix_protocol::control::{CertificateState, StatusDocument};
+use phoenix_testkit::control;
+use phoenix_testkit::daemon::Daemon;
+
 use super::ask::{Answer, Ask};
 
 /// Pause between two requests: there is but one machine for everything.
@@ -25,6 +29,16 @@ pub struct Tally {
 
 /// Says whether a failure at this moment is to be expected.
 pub type Excuse = Box<dyn Fn() -> bool + Send>;
+
+/// An excuse for consumers that cannot answer while they take a new certificate: the entry is not in order.
+pub fn while_changing(daemon: &Daemon, name: &'static str) -> Excuse {
+    let socket = daemon.socket.clone();
+    Box::new(move || {
+        let entry = |status: StatusDocument| status.certificates.into_iter().find(|it| it.name == name);
+        let found = control::status(&socket).ok().and_then(entry);
+        found.is_none_or(|entry| entry.state != CertificateState::Ok)
+    })
+}
 
 /// A client that asks again and again. It ends when this is dropped.
 #[derive(Debug)]

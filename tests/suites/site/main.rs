@@ -1,6 +1,8 @@
 //! The operator's plan from end to end: real Step-CA, Traefik, Docker in swarm mode and nginx at the addresses of the
 //! plan, with the configuration of `config/` and the recommended manifest, kept by the daemon.
 
+mod dockerd;
+mod gateway;
 mod short_lives;
 mod trouble;
 
@@ -10,7 +12,8 @@ use phoenix_testkit::{network, openssl, patience};
 use phoenix_tests::is_done;
 use phoenix_tests::site::ask::Ask;
 use phoenix_tests::site::pki::Use;
-use phoenix_tests::site::plan::{DOCKER_PORT, MESH, Plan, Rotation, SERVED, serial_at};
+use phoenix_tests::site::plan::{DOCKER_PORT, MESH, Plan, SERVED, serial_at};
+use phoenix_tests::site::rotation::Rotation;
 
 #[test]
 fn everything_is_issued_and_each_renewal_reaches_its_consumer_without_a_lost_request() -> Result<()> {

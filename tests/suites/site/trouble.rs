@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use phoenix_core::reason::Reason;
 use phoenix_testkit::stepca::Options;
 use phoenix_testkit::{network, patience};
+use phoenix_tests::site::kept::{caught, change, in_force, told};
 use phoenix_tests::site::plan::{CHECK, GATEWAY, Plan, serial_at};
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ fn what_ends_well_and_changes_nothing_is_caught_and_a_torn_consumer_gets_the_old
         let mut plan = Plan::with(&Options::default())?;
         commands_without_an_effect_are_caught(&plan)?;
         consumers_that_are_open_or_closed_to_us_are_caught(&plan)?;
-        in_force(&plan, &plan.entries)?;
+        in_force(&plan.daemon, &plan.entries)?;
         plan.certctl(&["sync"])?;
         plan.daemon.wait_all_ok(plan.entries.len())?;
         a_dead_ca_touches_nothing(&mut plan)?;
@@ -24,24 +25,36 @@ fn what_ends_well_and_changes_nothing_is_caught_and_a_torn_consumer_gets_the_old
 /// Three commands of the operator's that end with 0, and a Traefik that is not told what to serve.
 fn commands_without_an_effect_are_caught(plan: &Plan) -> Result<()> {
     let service = "portainer_service_portainer";
+    let previous = ["It is the previous one", "the command did not make"];
     let spoiled = [
-        ("docker-daemon", "qm guest exec 1001 -- systemctl reload docker".to_owned(), Reason::ServesOther),
-        ("nginx", "pct exec 101 -- nginx -t".to_owned(), Reason::ServesOther),
+        (
+            "docker-daemon",
+            "qm guest exec 1001 -- systemctl reload docker".to_owned(),
+            Reason::ServesOther,
+            previous,
+        ),
+        ("nginx", "pct exec 101 -- nginx -t".to_owned(), Reason::ServesOther, previous),
         (
             "portainer",
             format!("qm guest exec 1001 -- docker service update --force {service}"),
             Reason::ServesOther,
+            previous,
         ),
-        ("traefik", "pct exec 102 -- systemctl reload traefik".to_owned(), Reason::ServesDefault),
+        (
+            "traefik",
+            "pct exec 102 -- systemctl reload traefik".to_owned(),
+            Reason::ServesDefault,
+            ["TRAEFIK DEFAULT CERT", "Give it `cert_path`"],
+        ),
     ];
     let mut entries = plan.entries.clone();
-    for (name, command, _) in &spoiled {
+    for (name, command, ..) in &spoiled {
         change(&mut entries, name, &json!({"post_renewal_command": command, "rollback": false}))?;
     }
-    in_force(plan, &entries)?;
+    in_force(&plan.daemon, &entries)?;
     plan.traefik.sh("mv /etc/traefik/dynamic/10-certificates.yml /root/")?;
-    for (name, _, reason) in &spoiled {
-        is_caught(plan, name, *reason)?;
+    for (name, _, reason, words) in &spoiled {
+        caught(&plan.daemon, name, *reason, words)?;
     }
     plan.traefik.sh("mv /root/10-certificates.yml /etc/traefik/dynamic/").map(drop)
 }
@@ -52,7 +65,7 @@ fn consumers_that_are_open_or_closed_to_us_are_caught(plan: &Plan) -> Result<()>
     for name in ["traefik", "traefik-client"] {
         change(&mut entries, name, &json!({"rollback": false}))?;
     }
-    in_force(plan, &entries)?;
+    in_force(&plan.daemon, &entries)?;
     let options = "/etc/traefik/dynamic/00-tls-options.yml";
     let text = plan.traefik.read(options)?;
     plan.traefik.write(
@@ -60,7 +73,12 @@ fn consumers_that_are_open_or_closed_to_us_are_caught(plan: &Plan) -> Result<()>
         text.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven"),
         0o644,
     )?;
-    is_caught(plan, "traefik", Reason::AcceptsAnyone)?;
+    caught(
+        &plan.daemon,
+        "traefik",
+        Reason::AcceptsAnyone,
+        &["10.0.0.12:8443", "RequireAndVerifyClientCert"],
+    )?;
     plan.traefik.write(options, text, 0o644)?;
 
     // What was delivered would be put back: so it is nginx that is told of another CA.
@@ -71,19 +89,9 @@ fn consumers_that_are_open_or_closed_to_us_are_caught(plan: &Plan) -> Result<()>
         .replace("ssl_client_certificate /etc/docker/tls/ca.pem", "ssl_client_certificate /root/strange.pem");
     plan.docker.write(conf, strange, 0o644)?;
     plan.docker.sh("systemctl reload docker-front")?;
-    is_caught(plan, "traefik-client", Reason::RefusesClient)?;
+    caught(&plan.daemon, "traefik-client", Reason::RefusesClient, &["10.0.0.111:2376", "trusts the root"])?;
     plan.docker.write(conf, text, 0o644)?;
     plan.docker.sh("systemctl reload docker-front").map(drop)
-}
-
-/// `renew` says that it failed, and status says what was seen.
-fn is_caught(plan: &Plan, name: &str, reason: Reason) -> Result<()> {
-    let output = plan.daemon.certctl(["renew", "--name", name, "--timeout", "2m"])?;
-    ensure!(output.status.code() == Some(1), "renew --name {name}: {output:?}");
-    plan.daemon.wait_entry(name, &format!("caught as {}", reason.code()), |entry| {
-        entry.reason.as_deref() == Some(reason.code()) && entry.last_error.is_some()
-    })?;
-    Ok(())
 }
 
 /// Everything goes on as it is; what was asked for is done when the CA is back.
@@ -119,35 +127,28 @@ fn a_torn_consumer_gets_the_old_pair_back(plan: &Plan) -> Result<()> {
          take")?;
     let mut entries = plan.entries.clone();
     change(&mut entries, "nginx", &json!({"post_renewal_command": "pct exec 101 -- /usr/local/sbin/take"}))?;
-    in_force(plan, &entries)?;
+    in_force(&plan.daemon, &entries)?;
     plan.certctl(&["sync", "nginx"])?;
     let before = plan.serial("nginx")?;
 
-    let output = plan.daemon.certctl(["renew", "--name", "nginx", "--timeout", "2m"])?;
+    let output = plan.daemon.certctl(["--json", "renew", "--name", "nginx", "--timeout", "2m"])?;
     ensure!(output.status.code() == Some(1), "a torn consumer is no success: {output:?}");
-    plan.daemon.wait_entry("nginx", "rolled back", |entry| {
-        entry.reason.as_deref() == Some(Reason::RolledBack.code())
-    })?;
+    let answer: Value = serde_json::from_slice(&output.stdout)?;
+    let taken_back = answer["results"][0]["serial"].as_str().context("no serial")?.to_owned();
+    let entry = told(&plan.daemon, "nginx", Reason::RolledBack, &["was put back", "is tried again at"])?;
     ensure!(plan.serial("nginx")? == before, "another pair than before is in place");
     let back = || (serial_at(GATEWAY).as_ref() == Some(&before)).then_some(());
     patience::until(back).with_context(|| format!("{:?} is served, not {before}", serial_at(GATEWAY)))?;
+    plan.ask(CHECK).expect(200)?;
+    // A tenth of what the previous one has left, and not more than an hour.
+    let next = entry.next_attempt_at.context("it is not tried again")?;
+    ensure!(next > entry.not_before.context("no certificate")? && Some(next) < entry.not_after, "{entry:?}");
+
+    // The consumer is mended: the same new pair goes all the way.
+    plan.nginx.write("/usr/local/sbin/take", TEARING.replace("if cmp", "if true || cmp"), 0o755)?;
+    plan.certctl(&["sync", "nginx"])?;
+    let wanted = taken_back.trim_start_matches('0');
+    let seen = serial_at(GATEWAY);
+    ensure!(seen.as_deref() == Some(wanted), "{seen:?} is served, not {wanted}");
     plan.ask(CHECK).expect(200)
-}
-
-/// Changes fields of an entry; its verifications get a short deadline.
-fn change(entries: &mut [Value], name: &str, fields: &Value) -> Result<()> {
-    let entry = entries.iter_mut().find(|entry| entry["name"] == name).context("no such entry")?;
-    let fields = fields.as_object().context("fields are an object")?;
-    for (field, value) in fields {
-        entry[field] = value.clone();
-    }
-    entry["verify"]["deadline"] = json!("3s");
-    Ok(())
-}
-
-/// Replaces the manifest; returns when it is in force.
-fn in_force(plan: &Plan, entries: &[Value]) -> Result<()> {
-    let before = plan.daemon.status()?.daemon.manifest.loaded_at;
-    plan.daemon.replace_manifest(entries)?;
-    plan.daemon.wait_until("in force", |status| status.daemon.manifest.loaded_at != before).map(drop)
 }

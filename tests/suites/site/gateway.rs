@@ -1,0 +1,98 @@
+//! nginx, kept by the daemon, and started again with files of yesterday: each sweep looks at what it really serves.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use phoenix_core::reason::Reason;
+use phoenix_testkit::guests::Kind;
+use phoenix_testkit::{network, patience};
+use phoenix_tests::is_done;
+use phoenix_tests::site::kept::{self, Guest, Kept, change, told};
+use phoenix_tests::site::plan::{GATEWAY, serial_at};
+use phoenix_tests::site::rotation::{rotate, serial};
+use phoenix_tests::site::{self, NGINX, put};
+use serde_json::{Value, json};
+
+const LXC: Guest = Guest { address: NGINX, id: 101, kind: Kind::Lxc };
+const RELOAD: &str = "nginx -t";
+/// The gateway's files, and where copies of the first ones are kept.
+const FILES: &str = "/etc/nginx/ssl";
+const BACKUP: &str = "/root/backup";
+const NAMES: [&str; 2] = ["nginx.internal.thinkheads.ai.crt", "nginx.internal.thinkheads.ai.key"];
+
+/// The recommended entries of the gateway. There is no Traefik here that could tell of its client certificate.
+fn entries() -> Result<Vec<Value>> {
+    let mut entries = kept::recommended(&["nginx", "nginx-mesh-client"])?;
+    change(&mut entries, "nginx", &json!({"rollback": false}))?;
+    change(&mut entries, "nginx-mesh-client", &json!({"verify": null, "rollback": false}))?;
+    Ok(entries)
+}
+
+#[test]
+fn a_sweep_notices_an_nginx_that_serves_what_it_served_before_and_has_it_reloaded() -> Result<()> {
+    network::inside(|| {
+        let each_two_seconds = "[renewal]\nsweep = \"*/2 * * * * *\"\n";
+        let bed = Kept::new(LXC, each_two_seconds, entries()?, site::install_gateway)?;
+        bed.daemon.wait_all_ok(bed.entries.len())?;
+        let first = serial(&bed.daemon, "nginx")?;
+        bed.machine.sh(&format!("cp -a {FILES} {BACKUP}"))?;
+        rotate(&bed.daemon, "nginx", || serial_at(GATEWAY))?;
+
+        started_with_an_old_pair(&bed, &first)?;
+        a_whole_backup_is_restored(&bed, &first)?;
+        started_with_an_expired_pair(&bed)
+    })
+}
+
+/// What lies in the guest is right, and what is served is not: `verified` falls back, and the command is run again.
+fn started_with_an_old_pair(bed: &Kept, old: &str) -> Result<()> {
+    let reloads = bed.guests.calls_with(RELOAD).len();
+    start_with_files_of_the_backup(bed)?;
+    let words = ["10.0.0.153:443", "serves another certificate", "the consumer has not read the new files"];
+    let entry = told(&bed.daemon, "nginx", Reason::ServesOther, &words)?;
+    let served = entry.served.context("nothing is told of what is served")?;
+    ensure!(served.serial.trim_start_matches('0') == old, "{served:?} is told, not {old}");
+    serves_the_present_one(bed)?;
+    ensure!(bed.guests.calls_with(RELOAD).len() > reloads, "its command was not run again");
+    Ok(())
+}
+
+/// The files of yesterday are back, and nginx has read them: they are delivered again, and read again.
+fn a_whole_backup_is_restored(bed: &Kept, old: &str) -> Result<()> {
+    bed.machine.sh(&format!("systemctl stop nginx; cp -a {BACKUP}/. {FILES}/; systemctl start nginx"))?;
+    let seen = || serial_at(GATEWAY).is_some_and(|serial| serial != old).then_some(());
+    patience::until(seen).context("the backup is served on")?;
+    serves_the_present_one(bed)?;
+    let delivered = fs::read(bed.machine.path(&format!("{FILES}/{}", NAMES[0])))?;
+    let ours = bed.entries[0]["cert_path"].as_str().context("no path")?;
+    ensure!(delivered == fs::read(ours)?, "another certificate lies in the guest");
+    Ok(())
+}
+
+/// Expired as well: told by its own name.
+fn started_with_an_expired_pair(bed: &Kept) -> Result<()> {
+    put(&bed.machine, BACKUP, NAMES, &bed.pki.expired_pair("nginx")?)?;
+    start_with_files_of_the_backup(bed)?;
+    told(&bed.daemon, "nginx", Reason::ServesExpired, &["10.0.0.153:443", "a certificate that expired at"])?;
+    serves_the_present_one(bed)
+}
+
+/// nginx runs with the backup's pair, and its configuration names the right one again.
+fn start_with_files_of_the_backup(bed: &Kept) -> Result<()> {
+    let script = format!(
+        "cd /etc/nginx/sites-available
+         cp gateway right
+         sed -i 's#{FILES}/nginx#{BACKUP}/nginx#' gateway
+         systemctl restart nginx
+         mv right gateway"
+    );
+    bed.machine.sh(&script).map(drop)
+}
+
+fn serves_the_present_one(bed: &Kept) -> Result<()> {
+    bed.daemon.wait_entry("nginx", "is verified again", is_done)?;
+    let wanted = serial(&bed.daemon, "nginx")?;
+    let seen = serial_at(GATEWAY);
+    ensure!(seen.as_ref() == Some(&wanted), "{seen:?} is served, not {wanted}");
+    Ok(())
+}
