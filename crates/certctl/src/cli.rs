@@ -45,6 +45,8 @@ pub enum Command {
     Events(EventsArgs),
     /// Look now what the consumers use.
     Verify(VerifyArgs),
+    /// Put the previous pair back, activate it and wait; it stays until the next renew, sync or scheduled renewal.
+    Rollback(RollbackArgs),
     /// Check the manifest, or a configuration (a file that ends in `.toml`).
     Validate(ValidateArgs),
     /// Show a certificate chain in words.
@@ -177,6 +179,17 @@ pub struct VerifyArgs {
     /// Names or full common names; all without.
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
+    /// How long to wait (`90s`, `15m`, `24h`, `30d`).
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
+/// `rollback`
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// Name or full common name.
+    #[arg(value_name = "NAME")]
+    pub name: String,
     /// How long to wait (`90s`, `15m`, `24h`, `30d`).
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub timeout: Duration,

@@ -112,6 +112,7 @@ fn carry_out(cli: Cli) -> Result<Exit, Failure> {
         Command::History(args) => runtime.block_on(past::history(&session, &args, &mut out)),
         Command::Events(args) => runtime.block_on(past::events(&session, &args, &mut out)),
         Command::Verify(args) => runtime.block_on(request::verify(&session, &args, &mut out)),
+        Command::Rollback(args) => runtime.block_on(request::rollback(&session, &args, &mut out)),
         Command::Validate(args) => validate::run(session, &args, &mut out),
         Command::Inspect(args) => runtime.block_on(inspect::run(&session, &args, &mut out)),
         Command::Trust(args) => trust::run(&session, &args, &mut out),

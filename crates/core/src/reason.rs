@@ -274,6 +274,13 @@ impl Trouble {
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
+
+    /// The message, closed so that another sentence may follow.
+    pub fn sentence(&self) -> String {
+        let message = self.message.trim_end();
+        let closed = message.ends_with(['.', '?', '!']);
+        format!("{message}{}", if closed { "" } else { "." })
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! | `POST /v1/renew` | [`RenewRequest`]; answered with a stream of [`Progress`] lines (JSON lines) |
 //! | `POST /v1/sync` | [`SyncRequest`]; answered likewise |
 //! | `POST /v1/verify` | [`VerifyRequest`]; answered likewise |
+//! | `POST /v1/rollback` | [`RollbackRequest`]; answered likewise |
 //!
 //! Fields may be added, never renamed. Errors are [`ErrorDocument`]s with HTTP status 400, 403, 404 or 503.
 
@@ -249,7 +250,17 @@ pub struct VerifyRequest {
     pub timeout: Option<u64>,
 }
 
-/// A line of the answer to `renew`, `sync` and `verify`.
+/// `POST /v1/rollback`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackRequest {
+    /// Name or full common name.
+    pub name: String,
+    /// Seconds to wait; none means 300.
+    #[serde(default)]
+    pub timeout: Option<u64>,
+}
+
+/// A line of the answer to `renew`, `sync`, `verify` and `rollback`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Progress {

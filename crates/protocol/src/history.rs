@@ -67,7 +67,7 @@ pub enum Happening {
     },
     /// An operator asked for something.
     Ordered {
-        /// `renew` or `sync`.
+        /// `renew`, `sync`, `verify` or `rollback`.
         order: String,
         /// User id of who asked, if the kernel told.
         uid: Option<u32>,

@@ -113,8 +113,11 @@ pub fn told(daemon: &Daemon, name: &str, reason: Reason, words: &[&str]) -> Resu
     let entry = daemon.wait_entry(name, &format!("caught as {reason} with {words:?}"), |entry| {
         tells(entry, reason, words)
     })?;
-    ensure!(entry.deployment.verified != StageState::Done, "{entry:?}");
-    for (command, wanted) in [(["status", name], reason.code()), (["explain", name], reason.advice())] {
+    // The pair that was put back is seen at its consumer, of course.
+    let in_use = entry.deployment.verified == StageState::Done;
+    ensure!(in_use == (reason == Reason::RolledBack), "{entry:?}");
+    let advice = reason.advice().replace("NAME", name);
+    for (command, wanted) in [(["status", name], reason.code()), (["explain", name], &advice)] {
         let output = daemon.certctl(command)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         ensure!(text.contains(wanted), "`{wanted}` is not in {command:?}: {text}");

@@ -38,10 +38,27 @@ fn a_sweep_notices_an_nginx_that_serves_what_it_served_before_and_has_it_reloade
         bed.machine.sh(&format!("cp -a {FILES} {BACKUP}"))?;
         rotate(&bed.daemon, "nginx", || serial_at(GATEWAY))?;
 
+        an_operator_takes_the_new_one_back(&bed, &first)?;
         started_with_an_old_pair(&bed, &first)?;
         a_whole_backup_is_restored(&bed, &first)?;
         started_with_an_expired_pair(&bed)
     })
+}
+
+/// Sweeps leave it at that; `sync` ends it.
+fn an_operator_takes_the_new_one_back(bed: &Kept, old: &str) -> Result<()> {
+    let newer = serial(&bed.daemon, "nginx")?;
+    let output = bed.daemon.certctl(["rollback", "nginx"])?;
+    ensure!(output.status.success(), "{output:?}");
+    ensure!(serial_at(GATEWAY).as_deref() == Some(old), "{:?} is served, not {old}", serial_at(GATEWAY));
+    told(&bed.daemon, "nginx", Reason::RolledBack, &["put back by an operator"])?;
+    let sweeps = bed.guests.calls().len();
+    patience::until(|| (bed.guests.calls().len() > sweeps + 2).then_some(())).context("no sweeps")?;
+    ensure!(serial_at(GATEWAY).as_deref() == Some(old), "{:?} is served, not {old}", serial_at(GATEWAY));
+    let output = bed.daemon.certctl(["sync", "nginx"])?;
+    ensure!(output.status.success(), "{output:?}");
+    ensure!(serial_at(GATEWAY) == Some(newer), "{:?} is served", serial_at(GATEWAY));
+    Ok(())
 }
 
 /// What lies in the guest is right, and what is served is not: `verified` falls back, and the command is run again.

@@ -1,13 +1,15 @@
-//! `renew`, `sync` and `verify`: ask, follow the progress, judge the end.
+//! `renew`, `sync`, `verify` and `rollback`: ask, follow the progress, judge the end.
 
 mod verdict;
 
 use std::time::Duration;
 
-use phoenix_protocol::control::{EntryResult, Progress, RenewRequest, SCHEMA, SyncRequest, VerifyRequest};
+use phoenix_protocol::control::{
+    EntryResult, Progress, RenewRequest, RollbackRequest, SCHEMA, SyncRequest, VerifyRequest,
+};
 use serde::Serialize;
 
-use crate::cli::{RenewArgs, SyncArgs, VerifyArgs};
+use crate::cli::{RenewArgs, RollbackArgs, SyncArgs, VerifyArgs};
 use crate::client::{Lines, RequestError, Unreachable};
 use crate::exit::Exit;
 use crate::output::{Output, note};
@@ -64,6 +66,21 @@ pub(crate) async fn verify(session: &Session, args: &VerifyArgs, out: &mut Outpu
     let request = VerifyRequest { names: args.names.clone(), timeout: Some(args.timeout.as_secs()) };
     let errand =
         Errand { route: "/v1/verify", names: &request.names, time: args.timeout, judge: Judge::default() };
+    carry_out(session, errand, &request, out).await
+}
+
+/// Has the previous pair put back.
+///
+/// # Errors
+/// [`Failure`], when the request was not carried through.
+pub(crate) async fn rollback(
+    session: &Session,
+    args: &RollbackArgs,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let names = [args.name.clone()];
+    let request = RollbackRequest { name: args.name.clone(), timeout: Some(args.timeout.as_secs()) };
+    let errand = Errand { route: "/v1/rollback", names: &names, time: args.timeout, judge: Judge::default() };
     carry_out(session, errand, &request, out).await
 }
 

@@ -33,6 +33,7 @@ pub(super) fn router(messages: mpsc::Sender<Message>, history: History, stop: Ca
         .route("/v1/renew", post(renew))
         .route("/v1/sync", post(sync))
         .route("/v1/verify", post(verify))
+        .route("/v1/rollback", post(roll_back))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "no-such-route", "there is no such route") })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(messages)
@@ -159,6 +160,14 @@ async fn verify(
     body: Bytes,
 ) -> Response {
     order(messages, peer, &body, Message::Verify).await
+}
+
+async fn roll_back(
+    State(messages): State<mpsc::Sender<Message>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: Bytes,
+) -> Response {
+    order(messages, peer, &body, Message::RollBack).await
 }
 
 async fn order<T: DeserializeOwned>(

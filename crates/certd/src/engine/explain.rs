@@ -25,7 +25,7 @@ impl Engine {
         }
         match self.invalid_entry(name) {
             Some(entry) => Ok(explain_invalid(entry, at)),
-            None => Err(super::orders::no_such_name(name)),
+            None => Err(super::requests::no_such_name(name)),
         }
     }
 

@@ -12,6 +12,7 @@ mod notes;
 mod notices;
 mod orders;
 mod plan;
+mod requests;
 mod status;
 mod waves;
 mod work;
@@ -27,7 +28,7 @@ use phoenix_core::time::Timestamp;
 use phoenix_core::waves::Waves;
 use phoenix_issuers::Health;
 use phoenix_protocol::control::{
-    ErrorDocument, Progress, RenewRequest, StatusDocument, SyncRequest, VerifyRequest,
+    ErrorDocument, Progress, RenewRequest, RollbackRequest, StatusDocument, SyncRequest, VerifyRequest,
 };
 use phoenix_protocol::executor::{IssuerFacts, ManifestFacts, ProgramFacts};
 use phoenix_protocol::explain::ExplainDocument;
@@ -103,6 +104,8 @@ pub(crate) enum Message {
     Sync(SyncRequest, Option<u32>, OrderReply),
     /// Someone, of that user id, wants the consumers looked at.
     Verify(VerifyRequest, Option<u32>, OrderReply),
+    /// Someone, of that user id, wants a previous pair back.
+    RollBack(RollbackRequest, Option<u32>, OrderReply),
 }
 
 /// Where the answer to a question about entries goes.
@@ -299,6 +302,7 @@ impl Engine {
             Message::Renew(request, uid, reply) => self.renew(&request, uid, reply),
             Message::Sync(request, uid, reply) => self.sync(&request, uid, reply),
             Message::Verify(request, uid, reply) => self.verify(&request, uid, reply),
+            Message::RollBack(request, uid, reply) => self.roll_back(&request, uid, reply),
         }
         if !self.early.is_empty() && !self.is_early() {
             for message in std::mem::take(&mut self.early) {
@@ -357,7 +361,9 @@ impl Engine {
             self.fetch(true);
         }
         // A command that waits for others is not begun for a certificate or wishes that are about to change.
-        if matches!(event, Event::Rewritten | Event::Ordered(_)) && self.waves.is_held(key) {
+        if matches!(event, Event::Rewritten | Event::Ordered(_) | Event::OrderedBack)
+            && self.waves.is_held(key)
+        {
             self.decide(key, Event::Withdrawn);
         }
         self.decide(key, event);

@@ -1,29 +1,18 @@
-//! What operators asked for and how far it has come.
+//! Who waits for what, and how far it has come.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use phoenix_core::account::weightiest;
-use phoenix_core::lifecycle::{Action, Availability, Event, Reach, Request, Stage, proves_nothing};
-use phoenix_core::manifest::InvalidEntry;
+use phoenix_core::lifecycle::{Action, Availability, Reach, Stage, proves_nothing};
 use phoenix_core::name::{AbsolutePath, CertName};
 use phoenix_core::reason::{Reason, RetryClass};
 use phoenix_core::time::Timestamp;
-use phoenix_protocol::control::{
-    EntryResult, ErrorDocument, Outcome, Progress, RenewRequest, SyncRequest, Until, VerifyRequest,
-};
-use phoenix_protocol::history::Happening;
+use phoenix_protocol::control::{EntryResult, Outcome, Progress};
 use tokio::sync::mpsc;
 
 use super::entries::{Entries, Tracked};
-use super::{Engine, OrderReply};
 use crate::authorities::Authorities;
 use crate::clock::now;
-
-/// How long an order is waited for unless the request says otherwise.
-const DEFAULT_TIMEOUT: u64 = 300;
-/// Names that the history of an order tells at most.
-const MOST_NAMES: usize = 100;
 
 /// Orders that someone waits for.
 #[derive(Default)]
@@ -34,22 +23,44 @@ struct Waiter {
     /// Of these, those without a result.
     open: BTreeSet<AbsolutePath>,
     results: BTreeMap<AbsolutePath, EntryResult>,
+    verb: Verb,
     reach: Reach,
     deadline: Timestamp,
     progress: mpsc::UnboundedSender<Progress>,
 }
 
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    /// New certificates.
+    Renew,
+    /// The desired state.
+    Sync,
+    /// A look at the consumers.
+    Verify,
+    /// The previous pair.
+    Rollback,
+}
+
+impl Verb {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Renew => "renew",
+            Self::Sync => "sync",
+            Self::Verify => "verify",
+            Self::Rollback => "rollback",
+        }
+    }
+
+    /// The two cannot both be fulfilled: one wants the previous pair in place, the other the newest.
+    fn contradicts(self, other: Self) -> bool {
+        let looks = [self, other].contains(&Self::Verify);
+        !looks && (self == Self::Rollback) != (other == Self::Rollback)
+    }
+}
+
 /// Said of an entry whose command is held for others.
 pub(super) const HELD: &str = "waiting for other certificates that share the command";
-
-/// What someone asked for, and how.
-struct Order {
-    /// User id of who asked.
-    uid: Option<u32>,
-    wish: Request,
-    timeout: Option<u64>,
-    no_wait: bool,
-}
 
 /// What an action is called in progress lines and in the log.
 pub(super) fn words(action: &Action) -> &'static str {
@@ -69,17 +80,8 @@ pub(super) fn words(action: &Action) -> &'static str {
     }
 }
 
-fn reach(until: Until) -> Reach {
-    match until {
-        Until::Written => Reach::Written,
-        Until::Delivered => Reach::Delivered,
-        Until::Activated => Reach::Activated,
-        Until::Verified => Reach::Verified,
-    }
-}
-
 /// How an order stands for one entry; none while it is under way.
-fn result(tracked: &Tracked, wanted: Reach, availability: &Availability) -> Option<EntryResult> {
+fn result(tracked: &Tracked, verb: Verb, wanted: Reach, availability: &Availability) -> Option<EntryResult> {
     let leaf = tracked.state.seen.as_ref().and_then(|seen| seen.live.leaf.as_ref());
     let done = |result, error, reason: Option<Reason>| EntryResult {
         name: tracked.entry.name.to_string(),
@@ -88,6 +90,9 @@ fn result(tracked: &Tracked, wanted: Reach, availability: &Availability) -> Opti
         error,
         reason: reason.map(|reason| reason.code().to_owned()),
     };
+    if let Some(refused) = tracked.state.refused.as_ref().filter(|_| verb == Verb::Rollback) {
+        return Some(done(Outcome::Failed, Some(refused.message.clone()), Some(refused.reason)));
+    }
     if tracked.state.reached >= Some(wanted) {
         let outcome = match wanted {
             Reach::Written => Outcome::Written,
@@ -116,9 +121,9 @@ fn result(tracked: &Tracked, wanted: Reach, availability: &Availability) -> Opti
         _ => Outcome::Failed,
     };
     let error = format!(
-        "{}: {}. Next attempt at {}",
+        "{}: {} Next attempt at {}",
         stage.as_str(),
-        failure.trouble.message.trim_end_matches('.'),
+        failure.trouble.sentence(),
         failure.next_attempt_at
     );
     Some(done(outcome, Some(error), Some(failure.trouble.reason)))
@@ -132,6 +137,34 @@ fn held(tracked: &Tracked) -> Option<Reach> {
 }
 
 impl Orders {
+    /// Begins to wait for these entries, until `deadline`, and returns the lines that tell how it goes; without a deadline
+    /// nobody waits, and the order is accepted.
+    pub(super) fn place(
+        &mut self,
+        keys: Vec<(AbsolutePath, CertName)>,
+        verb: Verb,
+        reach: Reach,
+        deadline: Option<Timestamp>,
+        entries: &Entries,
+    ) -> mpsc::UnboundedReceiver<Progress> {
+        let (progress, lines) = mpsc::unbounded_channel();
+        let mut waiter = Waiter {
+            open: keys.iter().map(|(key, _)| key.clone()).collect(),
+            keys,
+            results: BTreeMap::new(),
+            verb,
+            reach,
+            deadline: deadline.unwrap_or_else(now),
+            progress,
+        };
+        if deadline.is_none() {
+            waiter.fill(Outcome::Accepted, "", entries);
+        }
+        self.0.push(waiter);
+        self.finish();
+        lines
+    }
+
     /// When the next waiter has waited long enough.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         self.0.iter().map(|waiter| waiter.deadline).min()
@@ -153,7 +186,7 @@ impl Orders {
         let Some(tracked) = entries.get(key) else { return };
         let availability = authorities.availability(&tracked.entry, now());
         for waiter in self.0.iter_mut().filter(|waiter| waiter.open.contains(key)) {
-            if let Some(result) = result(tracked, waiter.reach, &availability) {
+            if let Some(result) = result(tracked, waiter.verb, waiter.reach, &availability) {
                 waiter.settle(key, result);
             }
         }
@@ -164,6 +197,23 @@ impl Orders {
     pub(super) fn expire(&mut self, at: Timestamp, entries: &Entries) {
         for waiter in self.0.iter_mut().filter(|waiter| waiter.deadline <= at) {
             waiter.fill(Outcome::Timeout, "not done in time; it goes on in the background", entries);
+        }
+        self.finish();
+    }
+
+    /// An order that contradicts earlier ones ends them.
+    pub(super) fn overtake(&mut self, keys: &[(AbsolutePath, CertName)], verb: Verb) {
+        for waiter in self.0.iter_mut().filter(|waiter| waiter.verb.contradicts(verb)) {
+            for (key, name) in keys.iter().filter(|(key, _)| waiter.open.remove(key)) {
+                let ended = EntryResult {
+                    name: name.to_string(),
+                    result: Outcome::Failed,
+                    serial: None,
+                    error: Some(format!("it was overtaken: {} was asked for meanwhile", verb.as_str())),
+                    reason: None,
+                };
+                waiter.results.insert(key.clone(), ended);
+            }
         }
         self.finish();
     }
@@ -223,137 +273,5 @@ impl Waiter {
             };
             self.results.insert(key.clone(), result);
         }
-    }
-}
-
-impl Engine {
-    /// `POST /v1/renew`
-    pub(super) fn renew(&mut self, request: &RenewRequest, uid: Option<u32>, reply: OrderReply) {
-        let wish = Request {
-            reissue: true,
-            redeploy: false,
-            reverify: false,
-            urgent: true,
-            reach: reach(request.until),
-        };
-        let all = request.all && request.names.is_empty();
-        let order = Order { uid, wish, timeout: request.timeout, no_wait: request.no_wait };
-        self.order(&request.names, all, &order, reply);
-    }
-
-    /// `POST /v1/sync`
-    pub(super) fn sync(&mut self, request: &SyncRequest, uid: Option<u32>, reply: OrderReply) {
-        let wish = Request {
-            reissue: false,
-            redeploy: request.force,
-            reverify: false,
-            urgent: false,
-            reach: reach(request.until),
-        };
-        let order = Order { uid, wish, timeout: request.timeout, no_wait: false };
-        self.order(&request.names, request.names.is_empty(), &order, reply);
-    }
-
-    /// `POST /v1/verify`
-    pub(super) fn verify(&mut self, request: &VerifyRequest, uid: Option<u32>, reply: OrderReply) {
-        let wish = Request {
-            reissue: false,
-            redeploy: false,
-            reverify: true,
-            urgent: false,
-            reach: Reach::Verified,
-        };
-        let order = Order { uid, wish, timeout: request.timeout, no_wait: false };
-        self.order(&request.names, request.names.is_empty(), &order, reply);
-    }
-
-    fn order(&mut self, names: &[String], all: bool, order: &Order, reply: OrderReply) {
-        let wish = &order.wish;
-        let keys = match self.chosen(names, all) {
-            Ok(keys) => keys,
-            Err(refusal) => {
-                let _ = reply.send(Err(refusal));
-                return;
-            }
-        };
-        let (progress, lines) = mpsc::unbounded_channel();
-        let timeout = Duration::from_secs(order.timeout.unwrap_or(DEFAULT_TIMEOUT).clamp(1, 86_400));
-        let mut waiter = Waiter {
-            keys: keys.clone(),
-            open: keys.iter().map(|(key, _)| key.clone()).collect(),
-            results: BTreeMap::new(),
-            reach: wish.reach,
-            deadline: now().plus(timeout),
-            progress,
-        };
-        if order.no_wait {
-            waiter.fill(Outcome::Accepted, "", &self.entries);
-        }
-        self.note_order(&keys, all, order);
-        // The waiter is placed after the orders, so that it sees none of what was before them.
-        for (key, _) in &keys {
-            self.send(key, Event::Ordered(wish.clone()));
-        }
-        // "Recorded" is said when it is.
-        self.sync_journal();
-        self.orders.0.push(waiter);
-        self.orders.finish();
-        let _ = reply.send(Ok(lines));
-    }
-
-    fn note_order(&self, keys: &[(AbsolutePath, CertName)], all: bool, order: &Order) {
-        let named = keys.iter().map(|(_, name)| name.as_str()).take(if all { 0 } else { MOST_NAMES });
-        let what = Happening::Ordered {
-            order: if order.wish.reissue { "renew" } else { "sync" }.to_owned(),
-            uid: order.uid,
-            reach: order.wish.reach,
-            entries: keys.len(),
-            force: order.wish.redeploy,
-        };
-        self.history.note(named, what, now());
-    }
-
-    /// The entry of this name that the manifest has wrong.
-    pub(super) fn invalid_entry(&self, name: &str) -> Option<&InvalidEntry> {
-        let is = |text: &Option<String>| text.as_deref() == Some(name);
-        self.invalid.iter().find(|entry| is(&entry.name) || is(&entry.common_name) || entry.path == name)
-    }
-
-    fn chosen(&self, names: &[String], all: bool) -> Result<Vec<(AbsolutePath, CertName)>, ErrorDocument> {
-        if all {
-            return Ok(self
-                .entries
-                .in_order()
-                .map(|tracked| (tracked.entry.key_path.clone(), tracked.entry.name.clone()))
-                .collect());
-        }
-        if names.is_empty() {
-            return Err(ErrorDocument {
-                code: "bad-request".into(),
-                message: "name the certificates, or ask for all of them".into(),
-            });
-        }
-        names
-            .iter()
-            .map(|name| match self.entries.find(name) {
-                Some((key, tracked)) => Ok((key.clone(), tracked.entry.name.clone())),
-                None if self.invalid_entry(name).is_some() => Err(ErrorDocument {
-                    code: "bad-request".into(),
-                    message: format!(
-                        "the manifest has `{name}` wrong, so nothing can be done for it: see \
-                         `phoenix-certctl status {name}` and `phoenix-certctl validate`"
-                    ),
-                }),
-                None => Err(no_such_name(name)),
-            })
-            .collect()
-    }
-}
-
-/// The answer to a name that no entry has.
-pub(super) fn no_such_name(name: &str) -> ErrorDocument {
-    ErrorDocument {
-        code: "no-such-name".into(),
-        message: format!("the manifest in force has no certificate called `{name}`"),
     }
 }

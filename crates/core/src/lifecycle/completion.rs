@@ -19,6 +19,7 @@ pub(super) fn absorb_overruled(
     memory.redeliver |= ordered.redeliver;
     memory.reactivate |= ordered.reactivate;
     memory.reverify |= ordered.reverify;
+    memory.roll_back = ordered.roll_back;
     memory.order = ordered.order;
     offer
 }
@@ -37,7 +38,8 @@ pub(super) fn absorb(
         | Event::IssuerBack
         | Event::Invited
         | Event::Withdrawn
-        | Event::Ordered(_) => {}
+        | Event::Ordered(_)
+        | Event::OrderedBack => {}
         Event::Issued(Ok(offer)) => {
             state.memory.overcome(Stage::Issue);
             state.memory.reachable = offer.reachable.or(state.memory.reachable);
@@ -80,7 +82,7 @@ pub(super) fn absorb(
         Event::RolledBack(Ok(seen)) => exchanged(state, Work::Rollback, seen, now),
         Event::Reinstated(Ok(seen)) => exchanged(state, Work::Reinstate, seen, now),
         Event::RolledBack(Err(trouble)) | Event::Reinstated(Err(trouble)) => {
-            if !rollback::refused(&mut state.memory, &trouble) {
+            if !rollback::refused(state, &trouble) {
                 failed(state, Stage::Write, trouble, now);
             }
         }

@@ -98,6 +98,9 @@ pub struct Memory {
     /// The operator wants the command run again.
     #[serde(default)]
     pub reactivate: bool,
+    /// The operator wants the pair before the present one back.
+    #[serde(default)]
+    pub roll_back: bool,
     /// The certificate with this fingerprint goes only so far until something else is asked for.
     #[serde(default)]
     pub hold: Option<Hold>,
@@ -224,9 +227,14 @@ impl Memory {
 
     /// Forgets what operators asked for. True when they had asked for something.
     pub fn drop_orders(&mut self) -> bool {
-        let asked =
-            self.order.is_some() || self.reissue || self.redeliver || self.reactivate || self.reverify;
+        let asked = self.order.is_some()
+            || self.reissue
+            || self.redeliver
+            || self.reactivate
+            || self.reverify
+            || self.roll_back;
         self.order = None;
+        self.roll_back = false;
         (self.reissue, self.redeliver, self.reactivate, self.reverify) = (false, false, false, false);
         asked
     }

@@ -50,6 +50,8 @@ pub struct State {
     pub overruled: bool,
     /// How far it has come, as seen since the last order.
     pub reached: Option<Reach>,
+    /// Why the newest order is not carried out: nothing was changed.
+    pub refused: Option<Trouble>,
     /// What of a sweep is still to be done.
     pub survey: Survey,
     /// What is remembered.
@@ -101,6 +103,8 @@ pub enum Event {
     Withdrawn,
     /// An operator asks for something.
     Ordered(Request),
+    /// An operator wants the pair before the present one back.
+    OrderedBack,
     /// [`Action::Observe`] ended.
     Observed(Result<Observation, Trouble>),
     /// [`Action::Issue`] ended.
@@ -209,9 +213,11 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
         }
         Event::Ordered(request) => {
             accept(&mut state.memory, &request, now);
-            state.reached = None;
-            state.overruled = !matches!(state.phase, Phase::Idle);
-            look(&mut state, &mut actions);
+            begin_order(&mut state, &mut actions);
+        }
+        Event::OrderedBack => {
+            rollback::order(&mut state.memory, now);
+            begin_order(&mut state, &mut actions);
         }
         completion => {
             let again = matches!(state.phase, Phase::Working { again: true, .. });
@@ -260,7 +266,8 @@ impl Event {
             | Self::IssuerBack
             | Self::Invited
             | Self::Withdrawn
-            | Self::Ordered(_) => None,
+            | Self::Ordered(_)
+            | Self::OrderedBack => None,
             Self::Verified(seen) => seen.result.as_ref().err(),
             Self::Issued(result) => result.as_ref().err().map(|(_, trouble)| trouble),
             Self::Installed(result) => result.as_ref().err(),
@@ -284,6 +291,14 @@ fn look(state: &mut State, actions: &mut Vec<Action>) {
             actions.push(Action::Observe);
         }
     }
+}
+
+/// What is under way was begun before the order, and what was reached was reached before it.
+fn begin_order(state: &mut State, actions: &mut Vec<Action>) {
+    state.reached = None;
+    state.refused = None;
+    state.overruled = !matches!(state.phase, Phase::Idle);
+    look(state, actions);
 }
 
 fn accept(memory: &mut Memory, request: &Request, now: Timestamp) {
@@ -318,10 +333,12 @@ fn proceed(
         let until = failure.next_attempt_at;
         return rest(state, Some(until), actions);
     }
+    rollback::take_order(state, now);
     let Some(seen) = &state.seen else {
         return rest(state, Some(now.plus(crate::backoff::SHORTEST)), actions);
     };
-    rollback::reconcile(&mut state.memory, seen, now);
+    let renewal = renew_at(context.entry, context.jitter, seen);
+    rollback::reconcile(&mut state.memory, seen, renewal, now);
     drop_empty_wishes(context, seen, &mut state.memory);
     for stage in obsolete(context, seen, &state.memory, now) {
         state.memory.overcome(stage);
@@ -428,8 +445,8 @@ fn settle(memory: &mut Memory, context: &Context<'_>, seen: &Observation, now: T
     if reached == Some(Reach::Verified) {
         memory.in_use_until = Some(own.leaf.not_after);
     }
-    let reached =
-        reached.filter(|_| is_as_wanted(context, seen, memory, now) && !is_rolled_back(&seen.ledger));
+    let settled = !is_rolled_back(&seen.ledger) || rollback::is_as_ordered(memory);
+    let reached = reached.filter(|_| is_as_wanted(context, seen, memory, now) && settled);
     if let Some(order) = memory.order.take_if(|order| Some(order.reach) <= reached) {
         memory.hold = (order.reach < Reach::Verified && reached < Some(Reach::Verified))
             .then(|| Hold { fingerprint: own.leaf.fingerprint.clone(), reach: order.reach });

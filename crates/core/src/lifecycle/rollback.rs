@@ -2,10 +2,12 @@
 //!
 //! The executor keeps both pairs and says in its ledger which one was taken back. What is remembered here is why,
 //! and when the newer one is tried again: a tenth of what the previous one has left, or when an operator says so.
+//!
+//! An operator may want the previous pair back as well. That stays until the next scheduled renewal.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Memory, State};
+use super::{Memory, Order, Reach, State};
 use crate::backoff::{LONGEST, LONGEST_EXPIRED, SHORTEST};
 use crate::facts::{Ledger, Observation};
 use crate::manifest::Entry;
@@ -25,6 +27,9 @@ pub struct Rollback {
     pub attempts: u32,
     /// How far it has come.
     pub step: Step,
+    /// An operator wanted it; nothing was seen at a consumer.
+    #[serde(default)]
+    pub ordered: bool,
 }
 
 /// How far taking back has come.
@@ -52,9 +57,49 @@ impl Rollback {
         let ahead = self.at.since(now);
         self.at = self.at.minus(ahead);
         if let Step::InPlace { retry_at } = &mut self.step {
-            *retry_at = retry_at.minus(ahead).min(now.plus(LONGEST));
+            *retry_at = retry_at.minus(ahead);
+            if !self.ordered {
+                *retry_at = (*retry_at).min(now.plus(LONGEST));
+            }
         }
     }
+}
+
+/// An operator wants the pair before the present one back, whatever was asked for before.
+pub(super) fn order(memory: &mut Memory, now: Timestamp) {
+    memory.drop_orders();
+    memory.roll_back = true;
+    memory.order = Some(Order { reach: Reach::Verified, urgent: true, at: now });
+    memory.hold = None;
+    memory.failures.clear();
+}
+
+/// Takes an operator's order up, on the newest facts. Whether there is such a pair is the executor's to say.
+pub(super) fn take_order(state: &mut State, now: Timestamp) {
+    if !std::mem::take(&mut state.memory.roll_back) {
+        return;
+    }
+    let own = state.seen.as_ref().and_then(|seen| Some((seen.own.as_ref()?, &seen.ledger.rolled_back)));
+    let Some((own, taken_back)) = own else {
+        let why = "there is no previous pair to put back: nothing has been installed yet";
+        return refuse(state, Trouble::new(Reason::Missing, why));
+    };
+    let failed = taken_back.as_ref().unwrap_or(&own.leaf.fingerprint).clone();
+    state.memory.rollback = Some(Rollback {
+        failed,
+        trouble: Trouble::new(Reason::RolledBack, "an operator asked for it"),
+        at: now,
+        attempts: 0,
+        step: Step::Wanted,
+        ordered: true,
+    });
+}
+
+/// The order cannot be carried out: everything stays as it is.
+fn refuse(state: &mut State, trouble: Trouble) {
+    state.memory.rollback = None;
+    state.memory.drop_orders();
+    state.refused = Some(trouble);
 }
 
 /// The certificate in place did not show itself at its consumer: has the previous one put back, where the manifest
@@ -73,11 +118,12 @@ pub(super) fn want(state: &mut State, entry: &Entry, trouble: &Trouble, now: Tim
         at: now,
         attempts: before.map_or(0, |before| before.attempts).saturating_add(1),
         step,
+        ordered: false,
     });
 }
 
-/// Brings what is remembered in line with what the executor says is in place.
-pub(super) fn reconcile(memory: &mut Memory, seen: &Observation, now: Timestamp) {
+/// Brings what is remembered in line with what the executor says is in place. `renewal` is when that would be renewed.
+pub(super) fn reconcile(memory: &mut Memory, seen: &Observation, renewal: Option<Timestamp>, now: Timestamp) {
     let Some(own) = &seen.own else { return };
     match (&seen.ledger.rolled_back, memory.rollback.take()) {
         (Some(failed), Some(known)) if *failed == known.failed => {
@@ -86,7 +132,12 @@ pub(super) fn reconcile(memory: &mut Memory, seen: &Observation, now: Timestamp)
                 Step::Wanted | Step::Impossible | Step::Tried => {
                     // What was seen was seen of the other pair.
                     memory.verified = None;
-                    Step::InPlace { retry_at: next_try(own.leaf.not_after, now) }
+                    let retry_at = if known.ordered {
+                        scheduled(renewal, own.leaf.not_after, now)
+                    } else {
+                        next_try(own.leaf.not_after, now)
+                    };
+                    Step::InPlace { retry_at }
                 }
             };
             memory.rollback = Some(Rollback { step, ..known });
@@ -98,6 +149,7 @@ pub(super) fn reconcile(memory: &mut Memory, seen: &Observation, now: Timestamp)
                 at: now,
                 attempts: 1,
                 step: Step::InPlace { retry_at: next_try(own.leaf.not_after, now) },
+                ordered: false,
             });
         }
         (None, Some(known)) if known.failed == own.leaf.fingerprint => {
@@ -106,7 +158,9 @@ pub(super) fn reconcile(memory: &mut Memory, seen: &Observation, now: Timestamp)
                 Step::InPlace { .. } | Step::Lost => Step::Tried,
                 step => step,
             };
-            memory.rollback = (!verified).then_some(Rollback { step, ..known });
+            // What an operator takes back was never doubted: it goes although it is seen, and comes back unproven.
+            let proven = if known.ordered { step == Step::Tried } else { verified };
+            memory.rollback = (!proven).then_some(Rollback { step, ..known });
         }
         // Another pair was installed.
         (None, _) => {}
@@ -119,11 +173,24 @@ fn next_try(not_after: Timestamp, now: Timestamp) -> Timestamp {
     now.plus(if left.is_zero() { LONGEST_EXPIRED } else { (left / 10).clamp(SHORTEST, LONGEST) })
 }
 
-/// An operator wants to see it tried again.
+/// When a pair that an operator put back is renewed as ever; one whose time for that is over stays for half of what it
+/// has left.
+fn scheduled(renewal: Option<Timestamp>, not_after: Timestamp, now: Timestamp) -> Timestamp {
+    renewal.filter(|at| *at > now).unwrap_or_else(|| now.plus(not_after.since(now) / 2))
+}
+
+/// An operator wants to see it tried again, or wants no pair put back any more.
 pub(super) fn hurry(memory: &mut Memory, now: Timestamp) {
+    memory.roll_back = false;
+    memory.rollback.take_if(|known| known.ordered && known.step == Step::Wanted);
     if let Some(Rollback { step: Step::InPlace { retry_at }, .. }) = &mut memory.rollback {
         *retry_at = (*retry_at).min(now);
     }
+}
+
+/// The previous pair is in place because an operator wants it to be.
+pub(super) fn is_as_ordered(memory: &Memory) -> bool {
+    memory.rollback.as_ref().is_some_and(|known| known.ordered && matches!(known.step, Step::InPlace { .. }))
 }
 
 /// The pair in place is the previous one.
@@ -140,7 +207,7 @@ pub(super) fn retry_at(memory: &Memory) -> Option<Timestamp> {
 }
 
 /// The executor would not exchange the pairs: there is none, or none that is still good.
-pub(super) fn refused(memory: &mut Memory, trouble: &Trouble) -> bool {
+pub(super) fn refused(state: &mut State, trouble: &Trouble) -> bool {
     let lasting = !matches!(trouble.reason.class(), RetryClass::LocalIo | RetryClass::Waiting)
         && !matches!(
             trouble.reason,
@@ -153,7 +220,10 @@ pub(super) fn refused(memory: &mut Memory, trouble: &Trouble) -> bool {
                 | Reason::OutsideRoots
                 | Reason::NotAFile
         );
-    if lasting && let Some(rollback) = &mut memory.rollback {
+    let ordered = |known: &Rollback| known.ordered && known.step == Step::Wanted;
+    if lasting && state.memory.rollback.as_ref().is_some_and(ordered) {
+        refuse(state, trouble.clone());
+    } else if lasting && let Some(rollback) = &mut state.memory.rollback {
         rollback.step = match rollback.step {
             Step::Wanted | Step::Impossible | Step::Tried => Step::Impossible,
             Step::InPlace { .. } | Step::Lost => Step::Lost,
@@ -166,10 +236,19 @@ pub(super) fn refused(memory: &mut Memory, trouble: &Trouble) -> bool {
 pub(super) fn alarm(entry: &Entry, memory: &Memory) -> Option<(Trouble, Timestamp)> {
     let rollback = memory.rollback.as_ref()?;
     let Step::InPlace { retry_at } = rollback.step else { return None };
+    if rollback.ordered {
+        let message = format!(
+            "the previous certificate was put back by an operator at {}. The newer one is put in place again at \
+             {retry_at}, or by `phoenix-certctl sync {name}`; `phoenix-certctl renew {name}` requests another",
+            rollback.at,
+            name = entry.name
+        );
+        return Some((Trouble::new(Reason::RolledBack, message), retry_at));
+    }
     let message = format!(
-        "the previous certificate was put back, because the new one was not seen at its consumer: {}. The new one \
+        "the previous certificate was put back, because the new one was not seen at its consumer: {} The new one \
          is tried again at {retry_at}, or by `phoenix-certctl sync {}`",
-        rollback.trouble.message.trim_end_matches('.'),
+        rollback.trouble.sentence(),
         entry.name
     );
     Some((Trouble::new(Reason::RolledBack, message), retry_at))

@@ -1,3 +1,4 @@
+mod back;
 mod corners;
 mod gates;
 mod orders;

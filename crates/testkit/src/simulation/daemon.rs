@@ -110,7 +110,9 @@ impl World {
         if event.is_overtaken() {
             self.fetch(true);
         }
-        if matches!(event, Event::Rewritten | Event::Ordered(_)) && self.daemon.waves.is_held(&key) {
+        if matches!(event, Event::Rewritten | Event::Ordered(_) | Event::OrderedBack)
+            && self.daemon.waves.is_held(&key)
+        {
             self.decide(key, Event::Withdrawn);
         }
         self.decide(key, event);

@@ -342,6 +342,7 @@ fn describe(event: &Event) -> String {
         Event::Rewritten => "rewritten".into(),
         Event::IssuerBack => "issuer back".into(),
         Event::Ordered(request) => format!("ordered {request:?}"),
+        Event::OrderedBack => "ordered back".to_owned(),
         Event::Issued(Ok(offer)) => format!("issued {}", offer.chain),
         Event::Installed(_) => "installed".into(),
         Event::Adopted(_) => "adopted".into(),

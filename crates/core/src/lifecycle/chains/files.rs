@@ -22,7 +22,7 @@ pub const FILES: &[Rule<Need>] = &[
     },
     Rule {
         name: "roll-back",
-        about: "our pair was not seen at its consumer: the previous one is put back",
+        about: "our pair was not seen at its consumer, or an operator wants the one before it: that is put back",
         fact: rollback_words,
         test: roll_back,
     },
@@ -140,7 +140,11 @@ fn roll_back(case: &Case<'_>) -> Option<Need> {
     let own = &case.own_in_place()?.copy.leaf;
     let known = case.memory.rollback.as_ref().filter(|known| known.failed == own.fingerprint)?;
     (known.step == RollbackStep::Wanted).then(|| {
-        let why = "the new certificate was not seen at its consumer: the previous pair is put back";
+        let why = if known.ordered {
+            "an operator wants the previous pair back"
+        } else {
+            "the new certificate was not seen at its consumer: the previous pair is put back"
+        };
         Need::Rollback(finding(Reason::RolledBack, why))
     })
 }
@@ -168,6 +172,9 @@ fn rollback_words(case: &Case<'_>) -> String {
     let what = match known.step {
         RollbackStep::Wanted => "is to be taken back".to_owned(),
         RollbackStep::Impossible => "cannot be taken back: no earlier pair is left that serves".to_owned(),
+        RollbackStep::InPlace { retry_at } if known.ordered => {
+            format!("was taken back by an operator and is put in place again at {retry_at}")
+        }
         RollbackStep::InPlace { retry_at } => format!("was taken back and is tried again at {retry_at}"),
         RollbackStep::Lost => "was taken back and is gone".to_owned(),
         RollbackStep::Tried => "was taken back and is being tried again".to_owned(),

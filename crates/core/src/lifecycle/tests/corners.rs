@@ -3,7 +3,7 @@
 use super::*;
 use crate::manifest::{Delivery, Mode, San};
 
-fn sync(reach: Reach) -> Event {
+pub(super) fn sync(reach: Reach) -> Event {
     Event::Ordered(Request { reissue: false, redeploy: false, reverify: false, urgent: false, reach })
 }
 

@@ -36,35 +36,35 @@ fn served(leaf: &LeafFacts, at: Timestamp) -> Served {
     }
 }
 
-fn passes(leaf: &LeafFacts) -> Event {
+pub(super) fn passes(leaf: &LeafFacts) -> Event {
     let seen = Verification { served: Some(served(leaf, NOW)), remarks: Vec::new(), result: Ok(()) };
     Event::Verified(Box::new(seen))
 }
 
-fn fails(reason: Reason) -> Event {
+pub(super) fn fails(reason: Reason) -> Event {
     let result = Err(Trouble::new(reason, "so it was seen"));
     Event::Verified(Box::new(Verification { served: None, remarks: Vec::new(), result }))
 }
 
-fn verifying() -> Bench {
+pub(super) fn verifying() -> Bench {
     let mut bench = Bench::new();
     bench.entry.verify = tls();
     bench
 }
 
-fn next(bench: &mut Bench, event: Event) -> Action {
+pub(super) fn next(bench: &mut Bench, event: Event) -> Action {
     let actions = bench.send(event);
     let [action] = &actions[..] else { panic!("{actions:?}") };
     action.clone()
 }
 
-fn wake(action: &Action) -> Timestamp {
+pub(super) fn wake(action: &Action) -> Timestamp {
     let Action::WakeAt(Some(at)) = action else { panic!("{action:?}") };
     *at
 }
 
 /// A deployed certificate that was seen at its consumer.
-fn proven(bench: &mut Bench) -> LeafFacts {
+pub(super) fn proven(bench: &mut Bench) -> LeafFacts {
     let leaf = bench.leaf();
     bench.send(Event::Look);
     let deployed = bench.deployed(&leaf);
@@ -75,7 +75,7 @@ fn proven(bench: &mut Bench) -> LeafFacts {
 }
 
 /// Renews: returns the new leaf, installed and with its command run; the consumer is being looked at.
-fn renewed(bench: &mut Bench, reachable: Option<bool>) -> LeafFacts {
+pub(super) fn renewed(bench: &mut Bench, reachable: Option<bool>) -> LeafFacts {
     bench.send(renew(Reach::Verified));
     let before = bench.state.seen.clone().unwrap();
     bench.send(Event::Observed(Ok(before)));
@@ -332,7 +332,7 @@ fn verify_looks_again_and_leaves_what_is_held_as_it_is() {
 }
 
 /// The pair before `leaf` is in place.
-fn rolled_back(bench: &Bench, old: &LeafFacts, new: &LeafFacts) -> Observation {
+pub(super) fn rolled_back(bench: &Bench, old: &LeafFacts, new: &LeafFacts) -> Observation {
     let mut seen = bench.written(old);
     seen.ledger.rolled_back = Some(new.fingerprint.clone());
     seen

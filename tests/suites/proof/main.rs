@@ -1,5 +1,7 @@
 //! Renewed means served: what the consumer really uses is seen, and what follows when it is something else.
 
+mod back;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
