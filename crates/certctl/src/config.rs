@@ -61,8 +61,9 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
 /// # Errors
 /// As [`files::read`]; `InvalidData` for anything but UTF-8.
 pub fn read_text(path: &Path, limit: usize) -> io::Result<String> {
-    let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
-    String::from_utf8(files::read(path, limit)?).map_err(not_text)
+    let bytes = files::read(path, limit)?;
+    let text = phoenix_core::diagnostic::text(&bytes);
+    text.map(str::to_owned).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// The control socket: `asked`, else the configuration's, else [`DEFAULT_SOCKET`], with a remark when the

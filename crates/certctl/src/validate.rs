@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::cli::ValidateArgs;
 use crate::config::{self, ConfigError, MAX_CONFIG, MAX_MANIFEST};
 use crate::exit::Exit;
+use crate::files;
 use crate::output::Output;
 use crate::{Failure, Session};
 
@@ -98,8 +99,8 @@ fn check(config: Result<Settings, ConfigError>, file: Option<&Path>) -> Result<C
 
 fn check_config(path: &Path) -> Checked {
     let file = path.display().to_string();
-    let diagnostics = match config::read_text(path, MAX_CONFIG) {
-        Ok(text) => Settings::parse(&text, &file).err(),
+    let diagnostics = match files::read(path, MAX_CONFIG) {
+        Ok(bytes) => Settings::read(&bytes, &file).err(),
         Err(error) => Some(unreadable(&file, &error)),
     };
     Checked::new(file, None, diagnostics)
@@ -107,9 +108,9 @@ fn check_config(path: &Path) -> Checked {
 
 fn check_manifest(settings: &Settings, path: &Path) -> Checked {
     let file = path.display().to_string();
-    match config::read_text(path, MAX_MANIFEST) {
-        Ok(text) => {
-            let parsed = Manifest::parse(&text, &Context::of(settings).file(&file).host(&ThisHost));
+    match files::read(path, MAX_MANIFEST) {
+        Ok(bytes) => {
+            let parsed = Manifest::read(&bytes, &Context::of(settings).file(&file).host(&ThisHost));
             let refused = parsed.manifest.is_none();
             let entries = parsed.manifest.map(|manifest| manifest.entries).unwrap_or_default();
             let count = (!refused).then_some(entries.len());

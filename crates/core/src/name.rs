@@ -102,12 +102,24 @@ pub enum BadPath {
     /// A NUL or another control character.
     #[error("the path contains a control character")]
     Control,
+    /// More than the kernel takes.
+    #[error(
+        "the path is too long: a name has at most {} bytes, a path {}",
+        AbsolutePath::MAX_NAME,
+        AbsolutePath::MAX
+    )]
+    TooLong,
     /// The path is `/` itself or ends in a slash.
     #[error("`{0}` names a directory: name the file")]
     Directory(String),
 }
 
 impl AbsolutePath {
+    /// Longest path in bytes (`PATH_MAX` without its final NUL, limits.h(0p)).
+    pub const MAX: usize = 4095;
+    /// Longest component in bytes (`NAME_MAX`).
+    pub const MAX_NAME: usize = 255;
+
     /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -146,6 +158,9 @@ impl FromStr for AbsolutePath {
         }
         if text.split('/').any(|part| part == "." || part == "..") {
             return Err(BadPath::Dotted(text.to_owned()));
+        }
+        if text.len() > Self::MAX || text.split('/').any(|part| part.len() > Self::MAX_NAME) {
+            return Err(BadPath::TooLong);
         }
         if text.ends_with('/') {
             return Err(BadPath::Directory(text.to_owned()));
@@ -203,6 +218,15 @@ mod tests {
         assert!(matches!("/a/b/".parse::<AbsolutePath>(), Err(BadPath::Directory(_))));
         assert!(matches!("/".parse::<AbsolutePath>(), Err(BadPath::Directory(_))));
         assert!(matches!("/a\0b".parse::<AbsolutePath>(), Err(BadPath::Control)));
+        for (long, good) in [
+            (format!("/{}", "a".repeat(255)), true),
+            (format!("/{}", "a".repeat(256)), false),
+            (format!("{}/a", "/abc".repeat(1023)), true),
+            (format!("{}/ab", "/abc".repeat(1023)), true),
+            (format!("{}/abc", "/abc".repeat(1023)), false),
+        ] {
+            assert_eq!(long.parse::<AbsolutePath>().is_ok(), good, "{} bytes", long.len());
+        }
     }
 
     #[test]

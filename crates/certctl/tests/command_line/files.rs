@@ -136,7 +136,7 @@ fn a_manifest_that_is_not_there_or_not_text_is_an_error() {
     std::fs::write(scene.path("manifest.json"), b"[\xff]").unwrap();
     let ended = scene.run(&["validate"]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stdout.contains("cannot read the file: it is not UTF-8 text"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("this is not UTF-8 text: here is the byte"), "{}", ended.stdout);
 }
 
 /// `status` without a daemon: the states by name, and the whole report.

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::time::Duration;
 
 use super::report::{Problem, Reading, Report, Reported};
 use super::tree::{Kind, Table, Value};
 use super::{Severity, suggest};
+use crate::settings::parse_duration;
 
 /// How many field names an advice lists.
 const FEW: usize = 8;
@@ -182,17 +184,20 @@ impl<'t, 'r> Fields<'t, 'r> {
         result
     }
 
-    /// Reports fields that are none of `known` (as `severity`) and repeated fields. Keys that begin with `_`
-    /// are comments.
+    /// Reports fields that are none of `known` (as `severity`) and repeated fields. Where unknown ones are only worth
+    /// a warning, keys that begin with `_` are comments.
     pub(crate) fn check_keys(&mut self, known: &[&str], severity: Severity) {
         let own = self.own;
+        let comments = severity == Severity::Warning;
         for (key, _) in &own.pairs {
-            if known.contains(&key.text.as_str()) || key.text.starts_with('_') {
+            if known.contains(&key.text.as_str()) || comments && key.text.starts_with('_') {
                 continue;
             }
             let otherwise = match known.len() {
-                ..=FEW => format!("known here: {}", known.join(", ")),
-                _ => "remove it, or let its name begin with `_` if it is a comment".to_owned(),
+                more if comments && more > FEW => {
+                    "remove it, or let its name begin with `_` if it is a comment".to_owned()
+                }
+                _ => format!("known here: {}", known.join(", ")),
             };
             let advice = suggest::advice(&key.text, known.iter().copied(), otherwise);
             let problem = Problem::new(format!("unknown field `{}`", key.text), advice).severity(severity);
@@ -236,7 +241,9 @@ pub(crate) fn wrong_type(value: &Value, wanted: &str, help: impl Into<String>) -
 pub(crate) fn text(value: &Value) -> Reading<&str> {
     match &value.kind {
         Kind::Text(text) => Ok(text),
-        Kind::Number(number) => Err(wrong_type(value, "a string", format!("write \"{number}\"")).into()),
+        Kind::List(_) => {
+            Err(wrong_type(value, "a string", "write one text in double quotes, not an array").into())
+        }
         _ => Err(wrong_type(value, "a string", "write text in double quotes").into()),
     }
 }
@@ -246,6 +253,15 @@ pub(crate) fn parsed<T, E: std::fmt::Display>(
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> impl Fn(&Value) -> Reading<T> {
     move |value| parse(text(value)?).map_err(|error| Problem::plain(error.to_string()).into())
+}
+
+/// A duration, which is a string because a bare number would leave its unit open.
+pub(crate) fn duration(value: &Value) -> Reading<Duration> {
+    if let Kind::Number(number) = &value.kind {
+        let help = format!("write a number with a unit in double quotes, such as \"{number}s\" or \"24h\"");
+        return Err(wrong_type(value, "a duration", help).into());
+    }
+    parsed(parse_duration)(value)
 }
 
 /// `true` or `false`.
@@ -265,7 +281,9 @@ pub(crate) fn number(range: std::ops::RangeInclusive<u32>) -> impl Fn(&Value) ->
         let inside = text.parse().ok().filter(|number| range.contains(number));
         inside.ok_or_else(|| {
             let limits = format!("write a whole number from {} to {}", range.start(), range.end());
-            Problem::new(format!("{text} is out of range"), limits).into()
+            let whole = text.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
+            let what = if whole { "out of range" } else { "no whole number" };
+            Problem::new(format!("{text} is {what}"), limits).into()
         })
     }
 }
@@ -281,8 +299,11 @@ pub(crate) fn table(value: &Value) -> Reading<&Table> {
 /// One of a few words.
 pub(crate) fn word<T: Copy>(words: &[(&'static str, T)]) -> impl Fn(&Value) -> Reading<T> {
     move |value| {
-        let given = text(value)?;
-        let known = words.iter().find(|(word, _)| *word == given);
+        let Kind::Text(given) = &value.kind else {
+            let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            return Err(wrong_type(value, "a string", format!("write one of: {}", names.join(", "))).into());
+        };
+        let known = words.iter().find(|(word, _)| word == given);
         known.map(|(_, meaning)| *meaning).ok_or_else(|| {
             let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             let help =

@@ -16,14 +16,18 @@ use super::{Severity, place};
 /// Deepest nesting that is looked into; a manifest needs four levels.
 const MAX_DEPTH: usize = 32;
 
-/// The tree of `text`, or none with an error in `report` when it is not JSON as a whole.
+/// The tree of `text`, or none with an error in `report` when it is not JSON as a whole, nested too deep, or holds a
+/// string that is no Unicode text: what such a value was to be nobody knows.
 ///
-/// Reported at its place, too: a key that occurs twice (the first one counts) and strings that are no Unicode
-/// text.
+/// Of a key that occurs twice the first one counts.
 pub(crate) fn parse(text: &str, report: &mut Report) -> Option<Value> {
     let content = text.strip_prefix('\u{feff}').unwrap_or(text);
     match serde_json::from_str::<&RawValue>(content) {
-        Ok(raw) => Some(Reader { text, report }.value(raw, 0)),
+        Ok(raw) => {
+            let mut reader = Reader { text, report, broken: false };
+            let value = reader.value(raw, 0);
+            (!reader.broken).then_some(value)
+        }
         Err(error) => {
             let (span, problem) = syntax(text, text.len() - content.len(), &error);
             report.add(Severity::Error, "", span, problem);
@@ -35,6 +39,8 @@ pub(crate) fn parse(text: &str, report: &mut Report) -> Option<Value> {
 struct Reader<'t, 'r> {
     text: &'t str,
     report: &'r mut Report,
+    /// A value could not be read.
+    broken: bool,
 }
 
 impl Reader<'_, '_> {
@@ -64,7 +70,8 @@ impl Reader<'_, '_> {
             format!("nested more than {MAX_DEPTH} levels deep"),
             "nothing in a manifest needs such nesting",
         );
-        self.report.add(Severity::Error, "", span.clone(), problem);
+        self.broken = true;
+        self.report.add(Severity::Error, "", span.start..span.start + 1, problem);
         Kind::Null
     }
 
@@ -74,6 +81,7 @@ impl Reader<'_, '_> {
                 "this string contains an escape that is no character",
                 "write the character itself; the file is UTF-8",
             );
+            self.broken = true;
             self.report.add(Severity::Error, "", self.span(raw), problem);
             String::new()
         })
@@ -142,32 +150,73 @@ fn syntax(text: &str, shift: usize, error: &serde_json::Error) -> (Range<usize>,
         text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum::<usize>();
     let first = if error.line() <= 1 { shift } else { 0 };
     // serde_json counts columns in bytes and points at the last byte that it took; at the end that may be space.
-    let taken = if error.is_eof() { text.trim_end().len() } else { line_start + first + error.column() };
+    // At a control character it points at what stands before it.
+    let behind = usize::from(error.to_string().starts_with("control character"));
+    let taken =
+        if error.is_eof() { text.trim_end().len() } else { line_start + first + error.column() + behind };
     let offset = place::floor(text, taken.saturating_sub(1));
     let marked = text.get(offset..taken.max(offset)).unwrap_or_default();
     let length = marked.chars().next().map_or(0, char::len_utf8);
-    let what = error.to_string();
-    let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
-    let problem = Problem::new(format!("this is not JSON: {what}"), advice(text, offset, error));
-    (offset..offset + length, problem)
+    let (what, help) = in_words(text, offset, error);
+    (offset..offset + length, Problem::new(format!("this is not JSON: {what}"), help))
 }
 
-/// What people usually got wrong there.
-fn advice(text: &str, offset: usize, error: &serde_json::Error) -> &'static str {
+/// What is wrong at `offset`, and what people usually got wrong there.
+fn in_words(text: &str, offset: usize, error: &serde_json::Error) -> (String, &'static str) {
     let here = text.get(offset..).unwrap_or_default();
     let before = text.get(..offset).unwrap_or_default().trim_end();
-    if text.trim().is_empty() {
-        return "the file is empty; an empty manifest is written `[]`";
+    let what = error.to_string();
+    let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
+    if text.trim_start_matches('\u{feff}').trim().is_empty() {
+        return ("the file is empty".to_owned(), "an empty manifest is written `[]`");
     }
     if error.is_eof() {
-        return "the file ends too early: a bracket, brace or quote is not closed";
+        let within = what.trim_start_matches("EOF while parsing ");
+        return (
+            format!("the file ends within {within}"),
+            "it ends too early: a bracket, brace or quote is not closed",
+        );
     }
+    if what.starts_with("control character") {
+        return in_a_string(here);
+    }
+    if what == "trailing characters" {
+        return (
+            "there is more behind its end".to_owned(),
+            "a file is one array or one object: remove what follows it",
+        );
+    }
+    (what.to_owned(), advice(here, before, what))
+}
+
+/// A control character within a string; a line break is mostly the quote that was forgotten before it.
+fn in_a_string(here: &str) -> (String, &'static str) {
     match here.chars().next() {
+        Some('\n' | '\r') => (
+            "a string goes over the end of its line".to_owned(),
+            "close its quote, or write `\\n` for a line break",
+        ),
+        Some('\t') => ("a tab within a string".to_owned(), "write it as `\\t`, or as a space"),
+        _ => ("a control character within a string".to_owned(), "write it as `\\u00…`, or remove it"),
+    }
+}
+
+fn advice(here: &str, before: &str, what: &str) -> &'static str {
+    match here.chars().next() {
+        _ if what == "invalid number" && before.ends_with('0') => {
+            "no number begins with 0; file modes stand in double quotes, such as \"0640\""
+        }
+        _ if what == "invalid escape" => "a backslash in a string is written `\\\\`",
+        _ if what == "expected `:`" => "between a key and its value stands a `:`",
         Some('}' | ']') if before.ends_with(',') => "remove the comma before it",
+        Some('/') if !here.starts_with("//") && !here.starts_with("/*") => "text stands in double quotes",
         Some('/' | '#') => "JSON has no comments; put the text into a key that starts with `_`",
         Some('\'') => "JSON strings stand in double quotes",
-        Some('"') => "a comma is missing before it",
-        _ if before.ends_with('\\') => "a backslash in a string is written `\\\\`",
+        Some('"' | '{' | '[') if what.starts_with("expected `,`") => "a comma is missing before it",
+        Some('T' | 'F') => "write true or false in small letters",
+        Some(c) if c.is_alphabetic() => {
+            "text stands in double quotes; without them are only numbers, true, false and null"
+        }
         _ => "see the marked place",
     }
 }
@@ -257,7 +306,19 @@ mod tests {
             ("\u{feff}['é']", "'", "double quotes"),
             ("[\"é\", 'x']", "'", "double quotes"),
             ("[{\"a\": 1  \n", "1", "too early"),
-            ("[1] x", "x", "marked"),
+            ("[1] x", "x", "remove what follows"),
+            ("[01]", "1", "no number begins with 0"),
+            ("[{\"a\" 1}]", "1", "stands a `:`"),
+            ("[/srv]", "/", "double quotes"),
+            ("[/* a */]", "/", "no comments"),
+            ("[{} {}]", "{", "comma is missing"),
+            ("[True]", "T", "small letters"),
+            ("[yes]", "y", "double quotes"),
+            ("[\"a\n\"]", "\n", "close its quote"),
+            ("[\"a\tb\"]", "\t", "`\\t`"),
+            ("[\"a\u{1}b\"]", "\u{1}", "`\\u00…`"),
+            ("[\"\\s\"]", "s", "written `\\\\`"),
+            ("[-]", "]", "marked"),
         ] {
             let (value, problems) = tree(text);
             assert!(value.is_none(), "{text}");
@@ -280,7 +341,7 @@ mod tests {
         let text = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let (_, problems) = tree(&text);
         assert_eq!(problems.len(), 1, "{problems:?}");
-        assert_eq!(problems[0].span, MAX_DEPTH..200_000 - MAX_DEPTH);
+        assert_eq!(problems[0].span, MAX_DEPTH..MAX_DEPTH + 1);
     }
 
     #[test]

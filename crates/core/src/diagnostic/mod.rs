@@ -4,6 +4,7 @@
 //! `json` and `toml`); `fields` takes typed values out of it and collects every problem with its place in a
 //! `report`; `render` draws them as rustc does, and [`Located`] is the same for machines.
 
+mod encoding;
 pub(crate) mod fields;
 pub(crate) mod json;
 pub(crate) mod place;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
+pub use encoding::{NotText, text};
 pub use place::Located;
 pub use render::Colour;
 

@@ -57,10 +57,14 @@ pub(crate) struct Lines<'a> {
 }
 
 const BLOCK: usize = 1024;
+/// Stands in front of a text to say that it is UTF-8.
+const MARK: char = '\u{feff}';
 
 impl<'a> Lines<'a> {
     pub(crate) fn of(text: &'a str) -> Self {
-        let starts = std::iter::once(0)
+        // No editor counts or shows a byte order mark.
+        let first = if text.starts_with(MARK) { MARK.len_utf8() } else { 0 };
+        let starts = std::iter::once(first)
             .chain(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1))
             .collect();
         let counted = text
@@ -79,7 +83,7 @@ impl<'a> Lines<'a> {
     pub(crate) fn place(&self, offset: usize) -> Place {
         let offset = floor(self.text, offset);
         let line = self.line_of(offset);
-        let start = self.starts.get(line).copied().unwrap_or(0);
+        let start = self.starts.get(line).copied().unwrap_or(0).min(offset);
         let column = self.characters_before(offset).saturating_sub(self.characters_before(start));
         Place { line: line + 1, column: column + 1 }
     }

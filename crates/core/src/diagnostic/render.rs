@@ -18,6 +18,8 @@ const BEFORE: usize = 60;
 const DRAWN: usize = 1000;
 /// Most characters of a message: it may repeat a value of the file.
 const MESSAGE: usize = 600;
+/// Most characters of the words for a place: a key of the file is part of them.
+const PATH: usize = 100;
 
 /// Whether the report is coloured for a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +73,7 @@ fn one(
     }
     let place = lines.place(diagnostic.span.start);
     let quote = quote(lines, diagnostic);
-    let mark = AnnotationKind::Primary.span(quote.marked).label(shorten(&diagnostic.path));
+    let mark = AnnotationKind::Primary.span(quote.marked).label(bounded(&diagnostic.path, PATH));
     let snippet = Snippet::source(quote.text).line_start(place.line).annotation(mark);
     // Drawn in two parts with our own heading between them: the library would give the column within the cut.
     let title = renderer.render(&[Group::with_title(title)]);
@@ -103,23 +105,37 @@ fn quote(lines: &Lines<'_>, diagnostic: &Diagnostic) -> Quote {
     Quote { marked: head.len()..head.len() + marked.len(), text }
 }
 
-/// Tabs and control characters as one visible column each, so that the mark stands below what it marks.
+/// Tabs and characters that are not seen as one visible column each, so that the mark stands below what it marks
+/// and a terminal shows what is there.
 fn visible(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\t' => ' ',
-            c if c.is_control() || c == '\u{feff}' => '\u{fffd}',
+            c if c.is_control() || is_unseen(c) => '\u{fffd}',
             c => c,
         })
         .collect()
 }
 
-fn shorten(text: &str) -> String {
-    let mut short = visible(&text.chars().take(MESSAGE).collect::<String>());
-    if text.chars().nth(MESSAGE).is_some() {
-        short.push('…');
-    }
-    short
+/// Shows nothing, or changes how the text around it is shown: zero-width and bidirectional characters.
+const fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A message as it may be shown anywhere: bounded, on one line, with nothing that a terminal would obey.
+pub(super) fn shorten(text: &str) -> String {
+    bounded(text, MESSAGE)
+}
+
+/// At most `most` characters of a text. What is left out is in its middle: messages begin with the value that
+/// they are about, and end with what is wrong with it.
+fn bounded(text: &str, most: usize) -> String {
+    let Some((cut, _)) = text.char_indices().nth(most) else { return visible(text) };
+    let tail = most * 2 / 3;
+    let (end, _) = text.char_indices().rev().nth(tail).unwrap_or((cut, ' '));
+    let head: String = text.chars().take(most - tail).collect();
+    format!("{}…{}", visible(&head), visible(text.get(end..).unwrap_or_default()))
 }
 
 fn summary(diagnostics: &Diagnostics) -> String {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use super::render::shorten;
 use super::{Diagnostic, Severity};
 
 /// Something wrong with a value, found by whoever read it; the reader adds the place.
@@ -44,11 +45,12 @@ impl Problem {
 
     /// The problem of `field` in one line, for places that cannot quote the text.
     pub(crate) fn sentence(&self, field: &str) -> String {
-        let help = self.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+        let help = self.help.as_ref().map(|help| format!("; {}", shorten(help))).unwrap_or_default();
+        let message = shorten(&self.message);
         if field.is_empty() || self.message.contains(&format!("`{field}`")) {
-            return format!("{}{help}", self.message);
+            return format!("{message}{help}");
         }
-        format!("{field}: {}{help}", self.message)
+        format!("{}: {message}{help}", shorten(field))
     }
 
     pub(crate) fn severity(self, severity: Severity) -> Self {
@@ -92,6 +94,11 @@ impl Report {
             let Problem { message, help, .. } = problem;
             self.list.push(Diagnostic { severity, path: path.into(), span, message, help });
         }
+    }
+
+    /// Something was reported.
+    pub(crate) fn is_any(&self) -> bool {
+        !self.list.is_empty()
     }
 
     pub(crate) fn into_list(self) -> Vec<Diagnostic> {

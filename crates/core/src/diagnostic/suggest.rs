@@ -38,17 +38,20 @@ fn slips(word: &[char], candidate: &[char]) -> usize {
     }
 }
 
-/// Levenshtein distance.
+/// Levenshtein distance in which two neighbours in the wrong order are one slip, not two.
 fn distance(a: &[char], b: &[char]) -> usize {
+    let mut above: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.iter().enumerate() {
         let mut next = vec![i + 1];
-        for ((to, replace), insert) in b.iter().zip(&row).zip(row.iter().skip(1)) {
-            let delete = next.last().copied().unwrap_or_default();
-            let cost = usize::from(from != to);
-            next.push((replace + cost).min(insert + 1).min(delete + 1));
+        for (j, to) in b.iter().enumerate() {
+            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX - 1);
+            let replaced = at(&row, j) + usize::from(from != to);
+            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(to) && b.get(j - 1) == Some(from);
+            let swapped = if swapped { at(&above, j - 1) + 1 } else { usize::MAX };
+            next.push(replaced.min(at(&row, j + 1) + 1).min(at(&next, j) + 1).min(swapped));
         }
-        row = next;
+        above = std::mem::replace(&mut row, next);
     }
     row.last().copied().unwrap_or_default()
 }
@@ -97,5 +100,8 @@ mod tests {
         assert_eq!(count("", "abc"), 3);
         assert_eq!(count("abc", ""), 3);
         assert_eq!(count("same", "same"), 0);
+        assert_eq!(count("tsl", "tls"), 1);
+        assert_eq!(count("docker-deamon", "docker-daemon"), 1);
+        assert_eq!(count("ca", "abc"), 3);
     }
 }

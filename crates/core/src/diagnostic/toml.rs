@@ -1,5 +1,7 @@
 //! TOML text into a tree of values that know their place.
 
+use std::collections::HashSet;
+
 use ::toml::Spanned;
 use ::toml::de::{DeTable, DeValue};
 
@@ -7,10 +9,18 @@ use super::Severity;
 use super::report::{Problem, Report};
 use super::tree::{Key, Kind, Table, Value};
 
-/// The tree of `text`. Every syntax error is in `report`; what could be understood around them is in the tree.
+/// Most syntax errors that are told: one bracket that is not closed makes an error of every word behind it.
+const FEW: usize = 3;
+
+/// The tree of `text`. The first syntax errors, one of a line, are in `report`; what could be understood around them
+/// is in the tree.
 pub(crate) fn parse(text: &str, report: &mut Report) -> Table {
     let (table, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
+    let mut lines = HashSet::new();
+    let line = |at: usize| text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count();
+    let first_of_its_line =
+        |error: &::toml::de::Error| lines.insert(line(error.span().unwrap_or_default().start));
+    for error in errors.into_iter().filter(first_of_its_line).take(FEW) {
         let problem = Problem::new(
             format!("this is not TOML: {}", error.message().trim()),
             "strings stand in double quotes, tables in [brackets], and each key occurs once",

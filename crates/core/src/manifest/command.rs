@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::{Context, PostCommand, Window, shell};
 use crate::diagnostic::Severity;
-use crate::diagnostic::fields::{Fields, list, parsed, text, wrong_type};
+use crate::diagnostic::fields::{Fields, duration, list, text, wrong_type};
 use crate::diagnostic::report::{Problem, Problems, Reading, Reported};
 use crate::diagnostic::suggest;
 use crate::diagnostic::tree::{Kind, Value};
 use crate::name::AbsolutePath;
-use crate::settings::{Schedule, parse_duration};
+use crate::settings::Schedule;
 use crate::window::Zone;
 
 /// Fields of `command`.
@@ -30,6 +30,9 @@ pub(super) fn read(
     if fields.has("command") && !fields.has("post_renewal_command") {
         fields.warn("command", "`command` without `post_renewal_command` has no effect", "remove it");
     }
+    if argv.is_ok() {
+        expansions(fields);
+    }
     let limits = fields.object("command", Severity::StageError, limits);
     let (timeout, min_interval) = limits?.unwrap_or((TIMEOUT, None));
     Ok(argv?.map(|argv| PostCommand { argv, timeout, min_interval }))
@@ -37,8 +40,8 @@ pub(super) fn read(
 
 fn limits(fields: &mut Fields<'_, '_>) -> Result<(Duration, Option<Duration>), Reported> {
     fields.check_keys(COMMAND, Severity::Warning);
-    let timeout = fields.optional("timeout", parsed(parse_duration));
-    let min_interval = fields.optional("min_interval", parsed(parse_duration));
+    let timeout = fields.optional("timeout", duration);
+    let min_interval = fields.optional("min_interval", duration);
     Ok((timeout?.unwrap_or(TIMEOUT), min_interval?))
 }
 
@@ -72,15 +75,29 @@ pub(super) fn argv(value: &Value, context: &Context<'_>) -> Reading<Vec<String>>
     Ok(argv)
 }
 
+/// Warns about what is handed on as it stands, where a shell would have put something else.
+fn expansions(fields: &mut Fields<'_, '_>) {
+    let Some((value, _)) = fields.find("post_renewal_command") else { return };
+    let Kind::Text(line) = &value.kind else { return };
+    let Some(place) = shell::expansions(line).into_iter().next() else { return };
+    let what = line.get(place.clone()).unwrap_or_default();
+    let help = "quote it in single quotes if it is meant literally, else run a shell inside the guest, as in: pct exec \
+                102 -- /bin/sh -c 'chmod 600 /etc/ssl/*.key'";
+    let message = format!("`{what}` is handed on as it stands: no shell on the host replaces it");
+    let problem = Problem::new(message, help).severity(Severity::Warning).at(value.inside(place));
+    fields.report("post_renewal_command", problem);
+}
+
 fn staged(problems: Problems) -> Problems {
     Problems(problems.0.into_iter().map(|problem| problem.severity(Severity::StageError)).collect())
 }
 
 fn split(value: &Value, line: &str) -> Reading<Vec<String>> {
     if let Some(operator) = shell::operators(line).first() {
-        let shown = if operator.text == "\n" { "a line break" } else { operator.text };
+        let shown =
+            if operator.text == "\n" { "a line break".to_owned() } else { format!("`{}`", operator.text) };
         return Err(Problem::new(
-            format!("`{shown}` outside of quotes: there is no shell on the host that would understand it"),
+            format!("{shown} outside of quotes: there is no shell on the host that would understand it"),
             "run a shell inside the guest and quote its script, as in: pct exec 102 -- /bin/sh -c 'a && b'",
         )
         .at(value.inside(operator.place.clone()))
@@ -111,9 +128,13 @@ fn allowed<'a>(program: &str, commands: &'a [AbsolutePath]) -> Result<&'a Absolu
     found.ok_or_else(|| {
         let names = commands.iter().flat_map(|known| [known.file_name(), known.as_str()]);
         let all = commands.iter().map(AbsolutePath::as_str).collect::<Vec<_>>().join(", ");
-        let otherwise =
-            format!("allowed are: {all}; add its absolute path to `commands` in the configuration");
-        let help = suggest::advice(program, names, otherwise);
+        let help = if program.contains(char::is_whitespace) {
+            "in an array each word of the command is an item of its own".to_owned()
+        } else {
+            let otherwise =
+                format!("allowed are: {all}; add its absolute path to `commands` in the configuration");
+            suggest::advice(program, names, otherwise)
+        };
         Problem::new(format!("`{program}` is no allowed program"), help)
     })
 }
@@ -127,11 +148,8 @@ pub(super) fn window(fields: &mut Fields<'_, '_>) -> Result<Option<Window>, Repo
             Schedule::parse(expression).map_err(|error| Problem::plain(error.to_string()))?;
             Ok(expression.to_owned())
         });
-        let duration = fields.require(
-            "duration",
-            "say how long the window stays open, such as \"2h\"",
-            parsed(parse_duration),
-        );
+        let duration =
+            fields.require("duration", "say how long the window stays open, such as \"2h\"", duration);
         let timezone = fields.optional("timezone", timezone);
         Ok(Window { cron: cron?, duration: duration?, timezone: timezone? })
     });
@@ -144,8 +162,13 @@ pub(super) fn window(fields: &mut Fields<'_, '_>) -> Result<Option<Window>, Repo
 fn timezone(value: &Value) -> Reading<Zone> {
     let name = text(value)?;
     name.parse().map_err(|_| {
-        let otherwise = "write its IANA name, such as Europe/Amsterdam or UTC";
-        Problem::new(format!("`{name}` is no time zone"), suggest::advice(name, Zone::names(), otherwise))
-            .into()
+        let city = |zone: &&str| zone.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(name));
+        let help = match Zone::names().find(city) {
+            Some(zone) => format!("did you mean `{zone}`?"),
+            None => {
+                suggest::advice(name, Zone::names(), "write its IANA name, such as Europe/Amsterdam or UTC")
+            }
+        };
+        Problem::new(format!("`{name}` is no time zone"), help).into()
     })
 }

@@ -26,7 +26,7 @@ pub(super) fn read(fields: &mut Fields<'_, '_>) -> Result<Option<(Guest, Deliver
     // A wrong type was reported with the files.
     let include_ca = fields.find("include_ca").is_some_and(|(value, _)| value.kind == Kind::Bool(true));
     let explicit = fields.object("deliver", Severity::StageError, |fields| explicit(fields, include_ca));
-    if !fields.has("deliver") && !fields.has("post_renewal_command") {
+    if id.is_ok() && kind.is_ok() && !fields.has("deliver") && !fields.has("post_renewal_command") {
         let help = "add a `post_renewal_command` that moves /tmp/cert.pem and /tmp/key.pem into place, or name the \
                     destinations in `deliver`";
         fields.warn(
@@ -62,7 +62,9 @@ fn without_guest(fields: &mut Fields<'_, '_>) {
 /// A number, or a string of digits as older manifests have it.
 fn vmid(value: &Value) -> Reading<u32> {
     let digits = match &value.kind {
-        Kind::Text(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => Kind::Number(text.clone()),
+        Kind::Text(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Kind::Number(text.clone())
+        }
         _ => return number(VMIDS)(value),
     };
     number(VMIDS)(&Value { span: value.span.clone(), kind: digits })
@@ -102,7 +104,7 @@ fn explicit(fields: &mut Fields<'_, '_>, include_ca: bool) -> Result<Delivery, R
     let cert = fields.optional("cert", parsed(str::parse));
     let key = fields.optional("key", parsed(str::parse));
     let ca = fields.optional("ca", parsed(str::parse));
-    let owner = fields.optional("owner", parsed(owner));
+    let owner = fields.optional("owner", owner);
     let key_mode = fields.optional("permissions", mode);
     let cert_mode = fields.optional("cert_permissions", mode);
     let delivery = Delivery::Explicit {

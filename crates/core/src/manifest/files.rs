@@ -1,6 +1,6 @@
 //! The files of an entry: paths, owner and modes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{Context, Mode, Owner, Principal};
 use crate::diagnostic::fields::{Fields, boolean, parsed, text, wrong_type};
@@ -27,7 +27,7 @@ pub(super) struct Files {
 /// Which paths are taken by which entry.
 #[derive(Default)]
 pub(super) struct Taken {
-    paths: HashMap<AbsolutePath, (String, Use)>,
+    paths: BTreeMap<String, (String, Use)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) fn read(
     let chain = fields.optional("chain_path", |value| path(value, context));
     let explicit_ca = fields.optional("ca_path", |value| path(value, context));
     let include_ca = fields.optional("include_ca", boolean);
-    let owner = fields.optional("owner", parsed(owner));
+    let owner = fields.optional("owner", owner);
     let key_mode = fields.optional("permissions", mode);
     let cert_mode = fields.optional("cert_permissions", mode);
 
@@ -87,7 +87,11 @@ pub(super) fn read(
 fn path(value: &Value, context: &Context<'_>) -> Reading<AbsolutePath> {
     let path: AbsolutePath =
         text(value)?.parse().map_err(|error: BadPath| Problem::plain(error.to_string()))?;
-    let below = |root: &AbsolutePath| path != *root && path.as_path().starts_with(root.as_path());
+    if context.target_roots.contains(&path) {
+        let help = format!("name a file below it, such as {path}/cert.pem");
+        return Err(Problem::new(format!("{path} is a target root itself"), help).into());
+    }
+    let below = |root: &AbsolutePath| path.as_path().starts_with(root.as_path());
     if context.target_roots.iter().any(below) {
         return Ok(path);
     }
@@ -109,26 +113,48 @@ impl Taken {
         how: Use,
     ) -> bool {
         let Some(path) = path else { return true };
-        match self.paths.get(path) {
-            None => {
-                self.paths.insert(path.clone(), (label.to_owned(), how));
-                true
-            }
-            Some((_, Use::Roots)) if how == Use::Roots => true,
+        let owner_of = |earlier: &str| {
+            if earlier == label { "this entry".to_owned() } else { format!("entry `{earlier}`") }
+        };
+        let (message, help) = match self.paths.get(path.as_str()) {
+            Some((_, Use::Roots)) if how == Use::Roots => return true,
             Some((earlier, _)) => {
-                let whose =
-                    if earlier == label { "this entry".to_owned() } else { format!("entry `{earlier}`") };
                 let help = "give each file its own path; only roots bundles may be shared, and a certificate may \
                             share one file with its own key";
-                fields.report(key, Problem::new(format!("{path} is already written by {whose}"), help));
-                false
+                (format!("{path} is already written by {}", owner_of(earlier)), help)
             }
-        }
+            None => {
+                let Some((other, earlier)) = self.nested(path) else {
+                    self.paths.insert(path.to_string(), (label.to_owned(), how));
+                    return true;
+                };
+                let message = format!("{path} and {other}, of {}, cannot both be files", owner_of(earlier));
+                (message, "no file lies below another one: rename one of them")
+            }
+        };
+        fields.report(key, Problem::new(message, help));
+        false
+    }
+
+    /// A file above or below `path`, and whose it is.
+    fn nested(&self, path: &AbsolutePath) -> Option<(&str, &str)> {
+        let above =
+            path.as_path().ancestors().skip(1).filter_map(|above| self.paths.get_key_value(above.to_str()?));
+        let inside = format!("{path}/");
+        let below = self.paths.range(inside.clone()..).take_while(|(other, _)| other.starts_with(&inside));
+        above.chain(below).next().map(|(other, (earlier, _))| (other.as_str(), earlier.as_str()))
     }
 }
 
 /// `user:group`, names or numbers.
-pub(super) fn owner(text: &str) -> Result<Owner, String> {
+pub(super) fn owner(value: &Value) -> Reading<Owner> {
+    if let Kind::Number(id) = &value.kind {
+        return Err(wrong_type(value, "a string", format!("write user and group: \"{id}:{id}\"")).into());
+    }
+    parsed(pair)(value)
+}
+
+fn pair(text: &str) -> Result<Owner, String> {
     let help = "write user and group, such as \"www-data:www-data\" or \"100000:100000\"";
     let Some((user, group)) = text.split_once(':') else {
         return Err(format!("`{text}` has no group: {help}"));
@@ -159,7 +185,7 @@ pub(super) fn mode(value: &Value) -> Reading<Mode> {
     let given = text(value)?;
     parse_mode(given).ok_or_else(|| {
         let help =
-            "write three or four octal digits of which the fourth from the right is 0, such as \"0600\"";
+            "write octal digits such as \"0600\" or \"640\"; files here have no set-id and sticky bits";
         Problem::new(format!("`{given}` is no file mode"), help).into()
     })
 }
@@ -175,6 +201,18 @@ fn warn(fields: &mut Fields<'_, '_>, context: &Context<'_>, files: &Files) {
         let message = format!("with mode {} every user can reach the private key", files.key_mode);
         let help = "use \"0600\", or \"0640\" with a group in `owner`; it is written as asked for";
         fields.warn("permissions", message, help);
+    }
+    if files.cert_mode.0 & 0o002 != 0 {
+        let message = format!("with mode {} every user can replace the certificate", files.cert_mode);
+        fields.warn("cert_permissions", message, "use \"0644\"; it is written as asked for");
+    }
+    if files.cert == files.key
+        && files.chain.is_none()
+        && files.ca.is_none()
+        && fields.has("cert_permissions")
+    {
+        let message = "`cert_permissions` has no effect: certificate and key share one file";
+        fields.warn("cert_permissions", message, "its mode is that of the key, `permissions`");
     }
     let (Some(host), Some(owner)) = (context.host, &files.owner) else { return };
     let mapped = host.directory_owner(&files.key).is_some_and(|id| id >= MAPPED);

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{Context, KeyPolicy, KeyType, RenewBefore, Usage};
-use crate::diagnostic::fields::{Fields, boolean, one_or_many, parsed, text, word};
+use crate::diagnostic::fields::{Fields, boolean, duration, one_or_many, text, word, wrong_type};
 use crate::diagnostic::report::{Problem, Reading, Reported};
 use crate::diagnostic::suggest;
-use crate::diagnostic::tree::Value;
+use crate::diagnostic::tree::{Kind, Value};
 use crate::name::IssuerName;
-use crate::settings::parse_duration;
+use crate::settings::{BadDuration, parse_duration};
 
 /// Words of `cert_type`.
 pub(super) const USAGES: &[(&str, Usage)] =
@@ -28,6 +28,8 @@ pub(super) const KEY_POLICIES: &[(&str, KeyPolicy)] =
 
 /// The largest share of the lifetime that `renew_before` may ask for, in percent.
 const HALF: u8 = 50;
+/// The two forms of `renew_before`.
+const RENEW_BEFORE: &str = "write a duration such as \"8h\", or a share of the lifetime such as \"33%\"";
 
 /// Everything about the certificate besides its names.
 pub(super) struct Issuance {
@@ -43,7 +45,7 @@ pub(super) struct Issuance {
 pub(super) fn read(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> Result<Issuance, Reported> {
     let usage = fields.optional("cert_type", word(USAGES));
     let strict_eku = fields.optional("strict_eku", boolean);
-    let validity = fields.optional("validity", parsed(parse_duration));
+    let validity = fields.optional("validity", duration);
     let renew_before = fields.optional("renew_before", renew_before);
     let issuers = issuers(fields, context);
     let key_type = fields.optional("key_type", word(KEY_TYPES));
@@ -61,19 +63,27 @@ pub(super) fn read(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> Result
 }
 
 fn renew_before(value: &Value) -> Reading<RenewBefore> {
-    let given = text(value)?;
+    let Kind::Text(given) = &value.kind else {
+        return Err(wrong_type(value, "a string", RENEW_BEFORE).into());
+    };
     let Some(number) = given.strip_suffix('%') else {
-        let time = parse_duration(given).map_err(|_| {
-            let help = "write a duration such as \"8h\", or a share of the lifetime such as \"33%\"";
-            Problem::new(format!("`{given}` is neither a duration nor a percentage"), help)
+        let time = parse_duration(given).map_err(|error| match error {
+            BadDuration::Form(given) => {
+                Problem::new(format!("`{given}` is neither a duration nor a percentage"), RENEW_BEFORE)
+            }
+            error => Problem::plain(error.to_string()),
         })?;
         return Ok(RenewBefore::Time(time));
     };
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let percent = number.parse().ok().filter(|percent| digits && (1..=99).contains(percent));
-    percent
-        .map(RenewBefore::Percent)
-        .ok_or_else(|| Problem::new(format!("`{given}` is no share of a lifetime"), "write 1% to 50%").into())
+    // However much it is, it is clamped to half.
+    let percent = number.parse::<u32>().ok().filter(|percent| digits && *percent > 0);
+    percent.and_then(|percent| u8::try_from(percent.min(100)).ok()).map(RenewBefore::Percent).ok_or_else(
+        || {
+            let help = "write a whole number of percent, from 1% to 50%";
+            Problem::new(format!("`{given}` is no share of a lifetime"), help).into()
+        },
+    )
 }
 
 /// More than half of the lifetime would renew a fresh certificate almost at once.

@@ -3,7 +3,7 @@
 //! Each of these was measured with the real programs. The lints look through `pct exec`, `qm guest exec` and
 //! `sh -c '…'`.
 
-use super::{Entry, Guest, GuestKind, Usage, shell};
+use super::{Delivery, Entry, Guest, GuestKind, Usage, shell};
 
 /// A sentence and advice.
 pub(super) struct Lint {
@@ -14,8 +14,9 @@ pub(super) struct Lint {
 /// Shells within shells that are looked into.
 const MAX_DEPTH: usize = 4;
 /// Words in front of a command that leave it what it is.
-const PREFIXES: &[&str] =
-    &["sudo", "env", "exec", "nohup", "nice", "!", "if", "then", "else", "do", "{", "("];
+const PREFIXES: &[&str] = &["exec", "nohup", "!", "if", "then", "else", "do", "while", "until", "{", "("];
+/// Programs that run the command behind their own options.
+const RUNNERS: &[&str] = &["sudo", "env", "nice", "timeout", "setsid", "ionice", "systemd-run"];
 
 /// Lints of an entry's command, or of having none.
 pub(super) fn lints(entry: &Entry) -> Vec<Lint> {
@@ -25,6 +26,7 @@ pub(super) fn lints(entry: &Entry) -> Vec<Lint> {
     found.extend(reloads_docker(&commands));
     found.extend(recreates_secret(&commands));
     found.extend(forgets_nginx(entry, &commands));
+    found.extend(picks_up_nothing(entry, argv));
     if let Some(call) = GuestCall::of(argv) {
         found.extend(call.lints(entry.guest));
     }
@@ -46,11 +48,21 @@ fn commands(argv: &[String], depth: usize) -> Vec<Vec<String>> {
     }
 }
 
-/// Without what stands in front of the program: `sudo`, `A=b`.
+/// Without what stands in front of the program: `sudo -n`, `timeout 30`, `A=b`.
 fn bare(argv: &[String]) -> &[String] {
-    let prefix = |word: &String| PREFIXES.contains(&word.as_str()) || is_assignment(word);
-    let skipped = argv.iter().take_while(|word| prefix(word)).count();
-    argv.get(skipped..).unwrap_or_default()
+    let mut rest = argv;
+    while let [first, behind @ ..] = rest {
+        rest = if PREFIXES.contains(&first.as_str()) || is_assignment(first) {
+            behind
+        } else if RUNNERS.contains(&program(rest)) {
+            let option =
+                |word: &String| word.starts_with('-') || word.starts_with(|c: char| c.is_ascii_digit());
+            behind.get(behind.iter().take_while(|word| option(word)).count()..).unwrap_or_default()
+        } else {
+            break;
+        };
+    }
+    rest
 }
 
 fn is_assignment(word: &str) -> bool {
@@ -91,6 +103,7 @@ fn reloads_docker(commands: &[Vec<String>]) -> Option<Lint> {
         }
         "service" => has(words, "docker") && has(words, "reload"),
         "kill" | "pkill" | "killall" => hangs_up(words),
+        "docker" => has(words, "reload") && words.len() == 2,
         _ => false,
     })?;
     Some(Lint {
@@ -140,6 +153,30 @@ fn forgets_nginx(entry: &Entry, commands: &[Vec<String>]) -> Option<Lint> {
     (entry.usage == Usage::Client && of_nginx && !reloads && entry.stage_errors.is_empty()).then(|| Lint {
         message: "nginx goes on presenting the old client certificate: nothing reloads it".to_owned(),
         help: "end the command with `systemctl reload nginx`",
+    })
+}
+
+/// A command that was written for copies in `/tmp` that this entry does not deliver.
+fn picks_up_nothing(entry: &Entry, argv: &[String]) -> Option<Lint> {
+    let there = |path: &str| match &entry.delivery {
+        Some(Delivery::Legacy { ca }) => *ca || path != "/tmp/ca.pem",
+        Some(Delivery::Explicit { cert, key, ca, .. }) => {
+            [cert, key, ca].into_iter().flatten().any(|known| known.as_str() == path)
+        }
+        None => true,
+    };
+    let named =
+        |path: &str| argv.iter().any(|word| word.split([' ', '\'', '"', ';', '\n']).any(|part| part == path));
+    let copies = ["/tmp/cert.pem", "/tmp/key.pem", "/tmp/ca.pem"];
+    let path = copies.into_iter().find(|path| named(path) && !there(path))?;
+    Some(Lint {
+        message: format!("the command picks up {path}, which is not delivered"),
+        help: match &entry.delivery {
+            Some(Delivery::Legacy { .. }) => "add \"include_ca\": true, or leave the file out of the command",
+            _ => {
+                "with `deliver` the files are at its destinations: leave the copies in /tmp out of the command"
+            }
+        },
     })
 }
 

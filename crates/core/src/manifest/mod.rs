@@ -28,7 +28,7 @@ pub use names::BadSan;
 pub use proposal::{Proposal, proposals};
 pub use schema::schema;
 
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{self, Diagnostics};
 use crate::name::{AbsolutePath, CertName};
 use crate::settings::{IssuerSettings, Settings};
 
@@ -116,6 +116,14 @@ impl Manifest {
     /// Reads a manifest. Entries with errors are left out of [`Manifest::entries`]; the others work.
     pub fn parse(text: &str, context: &Context<'_>) -> Parsed {
         read::manifest(text, context)
+    }
+
+    /// As [`parse`](Self::parse); bytes that are no text are one more reason to refuse the file.
+    pub fn read(bytes: &[u8], context: &Context<'_>) -> Parsed {
+        match diagnostic::text(bytes) {
+            Ok(text) => Self::parse(text, context),
+            Err(error) => Parsed { manifest: None, diagnostics: error.report(context.file, bytes) },
+        }
     }
 
     /// Warnings about the entry of this name, in words.

@@ -25,7 +25,7 @@ pub enum BadSan {
     #[error("`{0}` is not ASCII: write the name as DNS knows it, with `xn--` labels")]
     NotAscii(String),
     /// White space or a comma inside one name.
-    #[error("`{0}` is more than one name: in an array each name is an item of its own")]
+    #[error("`{0}` holds a space or a comma: no name does, and in an array each name is an item of its own")]
     Several(String),
     /// A prefix that other tools want.
     #[error("`{0}` has a prefix: write the name alone, its kind is recognized")]
@@ -36,6 +36,9 @@ pub enum BadSan {
     /// A name whose last label is a number.
     #[error("`{0}` is no IP address, and no DNS name ends in a number: check its digits")]
     AlmostIp(String),
+    /// Colons as in an IPv6 address.
+    #[error("`{0}` is no IPv6 address: write it without brackets and zone, such as fd00::1")]
+    AlmostIpv6(String),
     /// A network instead of an address.
     #[error("`{0}` is a network: certificates name single addresses")]
     Network(String),
@@ -46,7 +49,9 @@ pub enum BadSan {
     #[error("`{0}` ends in a dot: leave it out")]
     TrailingDot(String),
     /// Not a DNS name.
-    #[error("`{0}` is no DNS name: labels of 1 to 63 letters, digits and hyphens, 253 characters in all")]
+    #[error(
+        "`{0}` is no DNS name: labels of 1 to 63 letters, digits and inner hyphens, 253 characters in all"
+    )]
     Dns(String),
     /// Not an e-mail address.
     #[error("`{0}` is no e-mail address")]
@@ -118,7 +123,12 @@ fn dns(text: &str) -> Result<San, BadSan> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let host_is_good = !bare.contains(':') || bare.parse::<Ipv6Addr>().is_ok();
         let port = port.parse::<u16>().is_ok() && host_is_good;
-        return Err(if port { BadSan::Port(shown()) } else { BadSan::Dns(shown()) });
+        let several = text.matches(':').count() > 1;
+        return Err(match (port, several) {
+            (true, _) => BadSan::Port(shown()),
+            (false, true) => BadSan::AlmostIpv6(shown()),
+            (false, false) => BadSan::Dns(shown()),
+        });
     }
     let base = name.strip_prefix("*.").unwrap_or(&name);
     if base.contains('*') {

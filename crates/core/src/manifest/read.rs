@@ -97,6 +97,14 @@ fn object_form<'t>(
     report: &mut Report,
 ) -> Option<(&'t Vec<Value>, Option<Table>)> {
     let mut fields = Fields::new(top, opening(root), "", Severity::Error, report);
+    if fields.has("common_name") && !fields.has("certificates") {
+        let problem = Problem::new(
+            "this is an entry, and a manifest is a list of them",
+            "put `[` before it and `]` behind it",
+        );
+        fields.report("", problem);
+        return None;
+    }
     fields.check_keys(TOP, Severity::Warning);
     if fields.has("version") {
         fields.read("version", version);
@@ -277,7 +285,7 @@ fn name(fields: &mut Fields<'_, '_>, chosen: &Chosen) -> Option<CertName> {
     if let Some(problem) = &chosen.taken {
         let key = if fields.has("name") { "name" } else { "common_name" };
         fields.report(key, problem.clone());
-    } else if chosen.name.is_none() && fields.has("common_name") && !fields.has("name") {
+    } else if chosen.name.is_none() && !fields.has("name") && filled(fields, "common_name") {
         let problem = Problem::new("no name can be derived from this common name", "give the entry a `name`");
         fields.report("common_name", problem);
     }
@@ -288,11 +296,16 @@ fn name(fields: &mut Fields<'_, '_>, chosen: &Chosen) -> Option<CertName> {
     chosen.name.clone()
 }
 
+/// The field is a text; that it is none, or empty, is told by whoever reads it.
+fn filled(fields: &Fields<'_, '_>, key: &str) -> bool {
+    fields.find(key).is_some_and(|(value, _)| matches!(&value.kind, Kind::Text(text) if !text.is_empty()))
+}
+
 fn lint(fields: &mut Fields<'_, '_>, entry: &Entry) {
     for lint in lint::lints(entry) {
         fields.warn("post_renewal_command", lint.message, lint.help);
     }
-    if entry.rollback && !fields.has("verify") {
+    if entry.rollback && entry.verify.is_empty() && entry.stage_error(Stage::Verify).is_none() {
         let help = "add `verify`, so that a failure can be seen, or remove it";
         fields.warn("rollback", "`rollback` without `verify` has no effect", help);
     }

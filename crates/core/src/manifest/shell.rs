@@ -14,12 +14,19 @@ const OPERATORS: &[&str] = &["&&", "||", "$(", ";", "|", "&", ">", "<", "`", "\n
 /// What separates commands of a script.
 const SEPARATORS: &[&str] = &["&&", "||", ";", "|", "&", "\n"];
 
-/// The operators of `text` that no quote or backslash takes their meaning.
-pub(super) fn operators(text: &str) -> Vec<Operator> {
+/// A character that neither single quotes nor a backslash take its meaning.
+struct Bare {
+    at: usize,
+    c: char,
+    /// Within double quotes.
+    quoted: bool,
+    /// White space or nothing stands before it.
+    begins: bool,
+}
+
+fn bare(text: &str) -> Vec<Bare> {
     let mut found = Vec::new();
-    let mut quote = None;
-    let mut word_begins = true;
-    let mut skip_until = 0;
+    let (mut quote, mut begins, mut skip_until) = (None, true, 0);
     for (at, c) in text.char_indices() {
         if at < skip_until {
             continue;
@@ -28,21 +35,41 @@ pub(super) fn operators(text: &str) -> Vec<Operator> {
             (Some('\''), '\'') | (Some('"'), '"') => quote = None,
             (None, '\'' | '"') => quote = Some(c),
             (None | Some('"'), '\\') => skip_until = at + 1 + next_length(text, at + 1),
-            (None, _) => {
-                let rest = text.get(at..).unwrap_or_default();
-                let comment = (c == '#' && word_begins).then_some("#");
-                let operator =
-                    comment.or_else(|| OPERATORS.iter().copied().find(|known| rest.starts_with(known)));
-                if let Some(operator) = operator {
-                    skip_until = at + operator.len();
-                    found.push(Operator { place: at..skip_until, text: operator });
-                }
-            }
-            _ => {}
+            (Some('\''), _) => {}
+            (quote, _) => found.push(Bare { at, c, quoted: quote.is_some(), begins }),
         }
-        word_begins = quote.is_none() && c.is_ascii_whitespace();
+        begins = quote.is_none() && c.is_ascii_whitespace();
     }
     found
+}
+
+/// The operators of `text` that no quote or backslash takes their meaning.
+pub(super) fn operators(text: &str) -> Vec<Operator> {
+    let mut found: Vec<Operator> = Vec::new();
+    for Bare { at, c, begins, .. } in bare(text).into_iter().filter(|bare| !bare.quoted) {
+        if found.last().is_some_and(|last| at < last.place.end) {
+            continue;
+        }
+        let rest = text.get(at..).unwrap_or_default();
+        let comment = (c == '#' && begins).then_some("#");
+        let operator = comment.or_else(|| OPERATORS.iter().copied().find(|known| rest.starts_with(known)));
+        if let Some(operator) = operator {
+            found.push(Operator { place: at..at + operator.len(), text: operator });
+        }
+    }
+    found
+}
+
+/// Where a shell would put something else: a variable, a list of files, a home directory.
+pub(super) fn expansions(text: &str) -> Vec<Range<usize>> {
+    let follows = |at: usize| text.get(at..).and_then(|rest| rest.chars().nth(1));
+    let expands = |bare: &Bare| match bare.c {
+        '$' => follows(bare.at).is_some_and(|next| next.is_ascii_alphanumeric() || matches!(next, '_' | '{')),
+        '*' | '?' => !bare.quoted,
+        '~' => bare.begins && !bare.quoted,
+        _ => false,
+    };
+    bare(text).iter().filter(|bare| expands(bare)).map(|bare| bare.at..bare.at + 1).collect()
 }
 
 fn next_length(text: &str, at: usize) -> usize {
@@ -93,6 +120,20 @@ mod tests {
         ] {
             let found: Vec<&str> = operators(text).into_iter().map(|operator| operator.text).collect();
             assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn expansions_are_seen_where_a_shell_would_make_them() {
+        for (text, expected) in [
+            ("ls /etc/*.key a?b", vec!['*', '?']),
+            ("echo $HOME ${HOME} $1 \"$HOME\"", vec!['$', '$', '$', '$']),
+            ("ls ~/ssl a~b ~root", vec!['~', '~']),
+            ("echo '$HOME *' \"* ~\" \\* \\$HOME 5$ a$", vec![]),
+            ("sh -c 'ls *; echo $HOME'", vec![]),
+        ] {
+            let found: String = expansions(text).into_iter().map(|place| &text[place]).collect();
+            assert_eq!(found, expected.into_iter().collect::<String>(), "{text}");
         }
     }
 

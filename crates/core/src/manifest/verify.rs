@@ -8,11 +8,10 @@ use super::command;
 use super::naming::Names;
 use super::{Context, San, Verify};
 use crate::diagnostic::Severity;
-use crate::diagnostic::fields::{Fields, boolean, number, parsed, text};
+use crate::diagnostic::fields::{Fields, boolean, duration, number, parsed, text};
 use crate::diagnostic::report::{Problem, Problems, Reading, Reported};
 use crate::diagnostic::tree::Value;
 use crate::name::CertName;
-use crate::settings::parse_duration;
 
 /// Fields of `{"tls": …}`.
 pub(super) const TLS: &[&str] =
@@ -133,7 +132,7 @@ impl Verify {
 }
 
 fn deadline(fields: &mut Fields<'_, '_>) -> Result<Duration, Reported> {
-    fields.optional("deadline", parsed(parse_duration)).map(|found| found.unwrap_or(DEADLINE))
+    fields.optional("deadline", duration).map(|found| found.unwrap_or(DEADLINE))
 }
 
 fn http(fields: &mut Fields<'_, '_>) -> Result<(Option<String>, Option<u16>), Reported> {

@@ -31,8 +31,9 @@ pub struct Schedule {
 pub enum BadSchedule {
     /// Neither five nor six fields.
     #[error(
-        "`{text}` has {count} fields: write five as in crontab(5) (minute, hour, day of month, month, day of \
-         week), or six with leading seconds"
+        "`{text}` has {count} field{}: write five as in crontab(5) (minute, hour, day of month, month, day of \
+         week), or six with leading seconds",
+        if *count == 1 { "" } else { "s" }
     )]
     Fields {
         /// The expression.
@@ -181,6 +182,8 @@ impl Field {
             (_, None) if step.is_some() => (self.value(range)?, self.last),
             (one, None) => (self.value(one)?, self.value(one)?),
         };
+        // Sunday has two numbers, and a week may end with it.
+        let to = if self.last == WEEKDAY.last && to == 0 && from > to { self.last } else { to };
         if from > to {
             return Err(format!("the range {range} runs backwards"));
         }
@@ -196,7 +199,12 @@ impl Field {
         digits
             .or_else(|| named().and_then(|index| u8::try_from(index).ok()).map(|index| index + self.first))
             .filter(|value| (self.first..=self.last).contains(value))
-            .ok_or_else(|| format!("it takes {} to {}", self.first, self.last))
+            .ok_or_else(|| match (self.names.first(), self.names.last()) {
+                (Some(first), Some(last)) => {
+                    format!("it takes {} to {}, or {first} to {last}", self.first, self.last)
+                }
+                _ => format!("it takes {} to {}", self.first, self.last),
+            })
     }
 
     fn bad(&self, text: &str, why: String) -> BadSchedule {
@@ -252,6 +260,10 @@ mod tests {
             ("0 4 * * 1", "2026-11-23T04:00:00Z"),
             ("0 4 * * Mon-Fri", "2026-11-23T04:00:00Z"),
             ("0 4 * * 6-7", "2026-11-22T04:00:00Z"),
+            ("0 4 * * sat-sun", "2026-11-22T04:00:00Z"),
+            ("0 4 * * fri-sun/2", "2026-11-22T04:00:00Z"),
+            ("0 4 * * 5-0", "2026-11-22T04:00:00Z"),
+            ("0 4 * * 0-0", "2026-11-22T04:00:00Z"),
             ("0 4 * * 6", "2026-11-28T04:00:00Z"),
             ("0 4 1 * *", "2026-12-01T04:00:00Z"),
             ("0 0 1 jan *", "2027-01-01T00:00:00Z"),
@@ -292,7 +304,7 @@ mod tests {
             ("* 24 * * *", "no hour: it takes 0 to 23"),
             ("* * 0 * *", "no day of month: it takes 1 to 31"),
             ("* * * 13 *", "no month: it takes 1 to 12"),
-            ("* * * foo *", "no month"),
+            ("* * * foo *", "1 to 12, or jan to dec"),
             ("* * * * 8", "no day of week: it takes 0 to 7"),
             ("61 * * * * *", "no second"),
             ("20-10 * * * *", "runs backwards"),
@@ -302,7 +314,7 @@ mod tests {
             ("* * L * *", "no day of month"),
             ("* * ? * *", "no day of month"),
             ("+5 * * * *", "no minute"),
-            ("@daily", "1 fields"),
+            ("@daily", "1 field:"),
             ("0 0 30 2 *", "never comes"),
             ("0 0 31 4,6,9,11 *", "never comes"),
             (&"1,".repeat(200), "longer"),

@@ -8,7 +8,7 @@ use super::{
     StepCaSettings, TrustAnchor,
 };
 use crate::diagnostic::Severity;
-use crate::diagnostic::fields::{Fields, list, parsed, table, text, word};
+use crate::diagnostic::fields::{Fields, list, parsed, table, text, word, wrong_type};
 use crate::diagnostic::report::{Problem, Reading, Report, Reported};
 use crate::diagnostic::tree::{Kind, Table, Value};
 use crate::name::AbsolutePath;
@@ -43,23 +43,30 @@ const CHALLENGES: &[(&str, ChallengeKind)] = &[
     ("dns-01", ChallengeKind::Dns01),
 ];
 
-/// All issuers in the order of the file.
+/// All issuers in the order of the file. Their hooks are among `commands`.
 pub(super) fn issuers(
     root: &Table,
     length: usize,
+    commands: &[AbsolutePath],
     report: &mut Report,
 ) -> Result<Vec<IssuerSettings>, Reported> {
     let mut fields = Fields::new(root, 0..length.min(1), "", Severity::Error, report);
-    let shape = filled(list(|value| table(value).map(|_| ())));
+    let shape = |value: &Value| match &value.kind {
+        Kind::Table(_) => {
+            let help = "there may be several: write [[issuer]], in double brackets";
+            Err(wrong_type(value, "an array of tables", help).into())
+        }
+        _ => filled(list(|value| table(value).map(|_| ())))(value),
+    };
     fields.require("issuer", "add a table [[issuer]] that says who issues certificates", shape)?;
-    let found = fields.objects("issuer", Severity::Error, issuer);
+    let found = fields.objects("issuer", Severity::Error, |fields| issuer(fields, commands));
     if let Some(Value { kind: Kind::List(items), .. }) = root.get("issuer") {
         unique_names(items, report);
     }
     found
 }
 
-fn issuer(fields: &mut Fields<'_, '_>) -> Result<IssuerSettings, Reported> {
+fn issuer(fields: &mut Fields<'_, '_>, commands: &[AbsolutePath]) -> Result<IssuerSettings, Reported> {
     let name = fields.require("name", "give it a short name, such as \"phoenix\"", parsed(str::parse));
     let kind = fields.require("type", "write \"step-ca\" or \"acme\"", word(TYPES));
     let known: Vec<&str> = match kind {
@@ -71,7 +78,7 @@ fn issuer(fields: &mut Fields<'_, '_>) -> Result<IssuerSettings, Reported> {
     let trust = trust(fields);
     let kind = match kind? {
         Type::StepCa => step_ca(fields).map(IssuerKind::StepCa),
-        Type::Acme => acme(fields).map(IssuerKind::Acme),
+        Type::Acme => acme(fields, commands).map(IssuerKind::Acme),
     };
     Ok(IssuerSettings { name: name?, trust: trust?, kind: kind? })
 }
@@ -138,7 +145,7 @@ fn password(
     Ok(path.map(PasswordSource::File).or(name.map(PasswordSource::Credential)))
 }
 
-fn acme(fields: &mut Fields<'_, '_>) -> Result<AcmeSettings, Reported> {
+fn acme(fields: &mut Fields<'_, '_>, commands: &[AbsolutePath]) -> Result<AcmeSettings, Reported> {
     let example = "write the directory's address, such as \"https://ca.example:9000/acme/acme/directory\"";
     let directory = fields.require("directory", example, parsed(|text| https(text, "directory")));
     let challenge =
@@ -150,16 +157,36 @@ fn acme(fields: &mut Fields<'_, '_>) -> Result<AcmeSettings, Reported> {
         }
         _ => fields.optional("listen", parsed(listener)),
     };
-    let dns_hook = fields.optional("dns_hook", hook);
+    let dns_hook = match challenge {
+        Ok(ChallengeKind::Dns01) => {
+            let advice = "name the program that publishes the record, such as [\"/usr/local/sbin/dns-hook\"]";
+            fields.require("dns_hook", advice, |value| hook(value, commands)).map(Some)
+        }
+        Ok(_) if fields.has("dns_hook") => {
+            let problem = Problem::new(
+                "`dns_hook` changes nothing here",
+                "it is for `challenge = \"dns-01\"`: remove it",
+            );
+            fields.report("dns_hook", problem);
+            Err(Reported)
+        }
+        _ => Ok(None),
+    };
     Ok(AcmeSettings { directory: directory?, challenge: challenge?, listen: listen?, dns_hook: dns_hook? })
 }
 
-/// A program by its absolute path, and arguments.
-fn hook(value: &Value) -> Reading<Vec<String>> {
+/// One of `commands` by its absolute path, and arguments.
+fn hook(value: &Value, commands: &[AbsolutePath]) -> Reading<Vec<String>> {
     let argv = list(|word| text(word).map(str::to_owned))(value)?;
-    let absolute = argv.first().is_some_and(|program| program.parse::<AbsolutePath>().is_ok());
-    if absolute && !argv.iter().any(|word| word.contains('\0')) {
-        return Ok(argv);
+    let program = argv.first().and_then(|program| program.parse::<AbsolutePath>().ok());
+    if let Some(program) = program.filter(|_| !argv.iter().any(|word| word.contains('\0'))) {
+        if commands.contains(&program) {
+            return Ok(argv);
+        }
+        let message = format!("`{program}` is not among `commands`");
+        return Err(
+            Problem::new(message, "add it to `commands` of [executor]: root runs nothing else").into()
+        );
     }
     let help = "write the program's absolute path and its arguments, such as [\"/usr/local/sbin/dns-hook\"], and add \
                 the program to `[executor] commands`";

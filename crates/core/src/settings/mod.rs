@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::Diagnostics;
 use crate::diagnostic::report::Report;
+use crate::diagnostic::{self, Diagnostics};
 use crate::name::{AbsolutePath, IssuerName};
 
 mod cron;
@@ -46,10 +46,25 @@ impl Settings {
     pub fn parse(text: &str, file: &str) -> Result<Self, Diagnostics> {
         let mut report = Report::default();
         let root = crate::diagnostic::toml::parse(text, &mut report);
+        if report.is_any() {
+            // What seems to be missing may stand in the part that could not be read.
+            return Err(Diagnostics::new(file, text, report.into_list()));
+        }
         let settings = read::settings(&root, text.len(), &mut report);
         match (settings, report.into_list()) {
             (Ok(settings), list) if list.is_empty() => Ok(settings),
             (_, list) => Err(Diagnostics::new(file, text, list)),
+        }
+    }
+
+    /// As [`parse`](Self::parse), from the bytes of the file.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), and bytes that are no text.
+    pub fn read(bytes: &[u8], file: &str) -> Result<Self, Diagnostics> {
+        match diagnostic::text(bytes) {
+            Ok(text) => Self::parse(text, file),
+            Err(error) => Err(error.report(file, bytes)),
         }
     }
 }

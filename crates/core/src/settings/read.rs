@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{ExecutorSettings, RenewalSettings, Schedule, Settings, issuer, parse_duration, program};
+use super::{ExecutorSettings, RenewalSettings, Schedule, Settings, issuer, program};
 use crate::diagnostic::Severity;
-use crate::diagnostic::fields::{Fields, list, number, parsed, table, text};
+use crate::diagnostic::fields::{Fields, duration, list, number, parsed, text, wrong_type};
 use crate::diagnostic::report::{Problem, Reading, Report, Reported};
-use crate::diagnostic::tree::{Table, Value};
+use crate::diagnostic::tree::{Kind, Table, Value};
 use crate::name::{AbsolutePath, BadPath};
 
 /// Keys outside all tables, and the names of the tables.
@@ -26,6 +26,8 @@ const CONTROL_SOCKET: &str = "/run/phoenix-certd/control.sock";
 const EXECUTOR_SOCKET: &str = "/run/phoenix-executor/executor.sock";
 const EXECUTOR_STATE_DIR: &str = "/var/lib/phoenix-executor";
 const COMMANDS: [&str; 2] = ["/usr/sbin/pct", "/usr/sbin/qm"];
+/// Bytes of the path of a socket, its final NUL left out.
+const LONGEST_SOCKET: usize = 107;
 const SWEEP: &str = "*/15 * * * *";
 const CONCURRENCY: u32 = 4;
 const POLL: Duration = Duration::from_secs(30);
@@ -36,11 +38,12 @@ pub(super) fn settings(root: &Table, length: usize, report: &mut Report) -> Resu
     fields.check_keys(TOP, Severity::Error);
     let manifest = path_or(&mut fields, "manifest", MANIFEST);
     let state_dir = directory_or(&mut fields, "state_dir", STATE_DIR);
-    let control_socket = path_or(&mut fields, "control_socket", CONTROL_SOCKET);
-    let executor = executor_of(&Part::of(root, "executor", report), report);
-    let renewal = renewal_of(&Part::of(root, "renewal", report), report);
-    let metrics = metrics_of(&Part::of(root, "metrics", report), report);
-    let issuers = issuer::issuers(root, length, report);
+    let control_socket = socket_or(&mut fields, "control_socket", CONTROL_SOCKET);
+    let executor = Part::of(root, "executor", report).and_then(|part| executor_of(&part, report));
+    let renewal = Part::of(root, "renewal", report).and_then(|part| renewal_of(&part, report));
+    let metrics = Part::of(root, "metrics", report).and_then(|part| metrics_of(&part, report));
+    let commands = executor.as_ref().map_or(&[][..], |executor| &executor.commands);
+    let issuers = issuer::issuers(root, length, commands, report);
     let settings = Settings {
         manifest: manifest?,
         state_dir: state_dir?,
@@ -62,14 +65,16 @@ struct Part<'t> {
 }
 
 impl<'t> Part<'t> {
-    fn of(root: &'t Table, key: &'t str, report: &mut Report) -> Self {
-        let mut fields = Fields::new(root, 0..0, "", Severity::Error, report);
-        let found = fields.read(key, |value| table(value).map(|_| ()));
-        let value = root.get(key).filter(|_| found.is_some());
-        match value.map(|value| (table(value), value.span.clone())) {
-            Some((Ok(table), span)) => Self { key, table: std::borrow::Cow::Borrowed(table), span },
-            _ => Self { key, table: std::borrow::Cow::Owned(Table::default()), span: 0..0 },
+    fn of(root: &'t Table, key: &'t str, report: &mut Report) -> Result<Self, Reported> {
+        let Some(value) = root.get(key) else {
+            return Ok(Self { key, table: std::borrow::Cow::Owned(Table::default()), span: 0..0 });
+        };
+        if let Kind::Table(table) = &value.kind {
+            return Ok(Self { key, table: std::borrow::Cow::Borrowed(table), span: value.span.clone() });
         }
+        let problem = wrong_type(value, "a table", format!("write [{key}], and its keys on the lines below"));
+        Fields::new(root, 0..0, "", Severity::Error, report).report(key, problem);
+        Err(Reported)
     }
 
     fn fields<'r>(&self, known: &[&str], report: &'r mut Report) -> Fields<'_, 'r> {
@@ -81,7 +86,7 @@ impl<'t> Part<'t> {
 
 fn executor_of(part: &Part<'_>, report: &mut Report) -> Result<ExecutorSettings, Reported> {
     let mut fields = part.fields(EXECUTOR, report);
-    let socket = path_or(&mut fields, "socket", EXECUTOR_SOCKET);
+    let socket = socket_or(&mut fields, "socket", EXECUTOR_SOCKET);
     let state_dir = directory_or(&mut fields, "state_dir", EXECUTOR_STATE_DIR);
     let roots = fields.require(
         "target_roots",
@@ -111,7 +116,7 @@ fn renewal_of(part: &Part<'_>, report: &mut Report) -> Result<RenewalSettings, R
         Schedule::parse(expression).map_err(|error| Problem::plain(error.to_string()))?;
         Ok(expression.to_owned())
     });
-    let poll = or(&mut fields, "poll", POLL, parsed(parse_duration));
+    let poll = or(&mut fields, "poll", POLL, duration);
     Ok(RenewalSettings { concurrency: concurrency? as usize, sweep: sweep?, poll: poll? })
 }
 
@@ -161,6 +166,22 @@ fn or<T>(
 fn path_or(fields: &mut Fields<'_, '_>, key: &str, default: &str) -> Result<AbsolutePath, Reported> {
     let given = fields.optional(key, parsed(str::parse))?;
     given.or_else(|| default.parse().ok()).ok_or(Reported)
+}
+
+fn socket_or(fields: &mut Fields<'_, '_>, key: &str, default: &str) -> Result<AbsolutePath, Reported> {
+    let given = fields.optional(key, parsed(socket_path))?;
+    given.or_else(|| default.parse().ok()).ok_or(Reported)
+}
+
+/// A socket's path has to fit into an address (`sun_path`, unix(7)).
+fn socket_path(text: &str) -> Result<AbsolutePath, String> {
+    if text.len() > LONGEST_SOCKET {
+        return Err(format!(
+            "the path has {} bytes, and that of a socket at most {LONGEST_SOCKET}: choose a shorter one",
+            text.len()
+        ));
+    }
+    text.parse().map_err(|error: BadPath| error.to_string())
 }
 
 fn directory_or(fields: &mut Fields<'_, '_>, key: &str, default: &str) -> Result<AbsolutePath, Reported> {

@@ -256,9 +256,9 @@ fn every_mistake_is_explained_at_its_place() {
         ("concurrency", "concurrency = 0", "renewal.concurrency", "1 to 64"),
         ("concurrency", "concurrency = 65", "renewal.concurrency", "1 to 64"),
         ("concurrency", "concurrency = \"4\"", "renewal.concurrency", "a number is needed"),
-        ("concurrency", "concurrency = 1.5", "renewal.concurrency", "out of range"),
+        ("concurrency", "concurrency = 1.5", "renewal.concurrency", "no whole number"),
         ("sweep", "sweep = \"hourly\"", "renewal.sweep", "five as in crontab(5)"),
-        ("poll", "poll = 5", "renewal.poll", "write \"5\""),
+        ("poll", "poll = 5", "renewal.poll", "such as \"5s\""),
         ("poll", "poll = \"5\"", "renewal.poll", "number with a unit"),
         ("listen = \"127", "listen = \":9464\"", "metrics.listen", "address with a port"),
         ("[metrics]", "[metric]", "metric", "did you mean `metrics`?"),
@@ -356,14 +356,21 @@ fn a_dns_hook_is_a_program_by_its_path_with_arguments() {
     let with = |hook: &str| {
         let acme = "[[issuer]]\nname = \"acme\"\ntype = \"acme\"\nroot = \"/r.crt\"\nchallenge = \"dns-01\"\n\
                     directory = \"https://ca.example/directory\"\n";
-        Settings::parse(&format!("{LEAST}\n{acme}dns_hook = {hook}\n"), "certd.toml")
+        let executor = "[executor]\ncommands = [\"/usr/local/sbin/dns-hook\"]";
+        let text = LEAST.replacen("[executor]", executor, 1);
+        Settings::parse(&format!("{text}\n{acme}dns_hook = {hook}\n"), "certd.toml")
     };
     let settings = with("[\"/usr/local/sbin/dns-hook\", \"--zone\"]").unwrap();
     let IssuerKind::Acme(kind) = &settings.issuers[1].kind else { panic!("{settings:?}") };
     assert_eq!(kind.dns_hook.as_deref().unwrap(), ["/usr/local/sbin/dns-hook", "--zone"]);
-    for wrong in
-        ["[]", "[\"dns-hook\"]", "\"/usr/local/sbin/dns-hook\"", "[\"/x\", 1]", "[\"/x\", \"\\u0000\"]"]
-    {
+    for wrong in [
+        "[]",
+        "[\"dns-hook\"]",
+        "[\"/usr/sbin/qm\"]",
+        "\"/usr/local/sbin/dns-hook\"",
+        "[\"/x\", 1]",
+        "[\"/x\", \"\\u0000\"]",
+    ] {
         assert!(with(wrong).is_err(), "{wrong}");
     }
 }

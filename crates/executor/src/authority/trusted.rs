@@ -124,7 +124,10 @@ impl TrustedFile {
         if Stamp::from(&after) != self.stamp {
             return Err(self.unusable("it changed while it was read; it is read again at the next look"));
         }
-        String::from_utf8(bytes).map_err(|_| self.unusable("it is not UTF-8 text"))
+        match phoenix_core::diagnostic::text(&bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(error) => Err(self.unusable(&error.to_string())),
+        }
     }
 
     fn unusable(&self, why: &str) -> Refusal {

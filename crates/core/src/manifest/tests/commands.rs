@@ -75,7 +75,7 @@ fn a_wrong_command_blocks_only_the_activation() {
             (
                 r#""post_renewal_command": "pct list", "command": {"timeout": 5}"#,
                 "[0].command.timeout",
-                "write \"5\"",
+                "such as \"5s\"",
             ),
             (
                 r#""post_renewal_command": "pct list", "command": {"min_interval": "x"}"#,

@@ -26,7 +26,7 @@ name      = "acme"
 type      = "acme"
 directory = "https://10.0.0.10:9000/acme/acme/directory"
 root      = "/mnt/ca/root.crt"
-challenge = "dns-01"
+listen    = "systemd:acme"
 "#;
 
 /// The least that an entry needs, before further fields.
