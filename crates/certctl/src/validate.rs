@@ -10,7 +10,7 @@ use phoenix_core::settings::Settings;
 use serde::Serialize;
 
 use crate::cli::ValidateArgs;
-use crate::config::{self, ConfigError, MAX_CONFIG, MAX_MANIFEST};
+use crate::config::{ConfigError, MAX_CONFIG, MAX_MANIFEST};
 use crate::exit::Exit;
 use crate::files;
 use crate::output::Output;

@@ -43,6 +43,22 @@ fn every_manifest_is_reported_on_and_understood_as_its_answer_says() {
     });
 }
 
+#[test]
+fn a_string_of_a_megabyte_costs_a_report_of_ordinary_size() {
+    let settings = Settings::parse(SETTINGS, "installation.toml").unwrap_or_else(|bad| panic!("{bad}"));
+    let context = Context::of(&settings).file("long.json");
+    let long = "a".repeat(1 << 20);
+    for field in
+        ["common_name", "name", "sans", "owner", "permissions", "issuer", "post_renewal_command", "validity"]
+    {
+        let text = format!("[{{\"{field}\": \"{long}\", \"{long}\": 1}}]");
+        let parsed = Manifest::parse(&text, &context);
+        sound(field, text.as_bytes(), &parsed);
+        let length = parsed.diagnostics.render(Colour::Plain).len();
+        assert!(length < 16_384, "{field}: {length}");
+    }
+}
+
 /// What holds of every report, whatever the file.
 fn sound(case: &str, bytes: &[u8], parsed: &Parsed) {
     well_shown(case, &parsed.diagnostics);
