@@ -187,8 +187,11 @@ pub fn deployment(entry: &Entry, state: &State) -> Deployment {
                 && !(*stage == Stage::Verify && nothing_proven)
         })
     };
+    let unseen = seen.target_trouble.is_some() && seen.own.is_some();
     let stage = |done: bool, stages: &[Stage]| match done {
         true => StageState::Done,
+        // While the paths cannot be looked at, nobody knows whether our pair still lies there.
+        false if unseen => StageState::Unknown,
         false if failed(stages) => StageState::Failed,
         false => StageState::Pending,
     };

@@ -111,7 +111,10 @@ fn exchanged(state: &mut State, work: Work, seen: Observation, now: Timestamp) {
 fn succeeded(state: &mut State, work: Work, seen: Observation, now: Timestamp) {
     super::notice::compare(&mut state.memory, work, &seen, now);
     state.memory.overcome(Stage::Observe);
-    state.memory.overcome(work.stage());
+    // That the guest still has its files does not make a command succeed that failed: its attempts stay counted.
+    if work != Work::Recheck {
+        state.memory.overcome(work.stage());
+    }
     if matches!(work, Work::Install) {
         state.memory.failures.clear();
     }

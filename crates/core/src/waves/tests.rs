@@ -160,7 +160,7 @@ fn patience_is_a_fiftieth_of_the_lifetime_and_less_when_consumers_cannot_wait() 
     assert_eq!(patience(86_400, Some(28_800)), 60);
     assert_eq!(patience(300, Some(100)), 6);
     assert_eq!(patience(86_400, Some(50)), 5);
-    assert_eq!(patience(86_400, Some(0)), 0);
+    assert_eq!(patience(86_400, Some(0)), 5, "it cannot get worse");
     assert_eq!(patience(86_400, None), 60);
 }
 

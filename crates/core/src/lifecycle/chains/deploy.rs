@@ -15,15 +15,6 @@ use crate::rules::Finding;
 /// What is the next thing to do when the files need nothing? The last rule always decides.
 pub const DEPLOY: &[Rule<Decision>] = &[
     Rule {
-        name: "no-pair",
-        about: "there is no pair of ours to deploy: its renewal is waited for",
-        fact: |case| {
-            let own = case.own.is_some();
-            if own { "there is a pair of ours".into() } else { "there is no pair of ours".into() }
-        },
-        test: |case| case.own.is_none().then_some(Decision::Rest(case.renewal)),
-    },
-    Rule {
         name: "manifest-error",
         about: "the manifest has the next stage wrong: it is blocked until the manifest is mended",
         fact: |case| {

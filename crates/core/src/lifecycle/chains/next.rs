@@ -167,9 +167,11 @@ fn unjudged(case: &Case<'_>) -> Option<Decision> {
     })
 }
 
-/// Otherwise a slow disk or CA could keep very short-lived certificates from ever reaching their consumer.
+/// Otherwise a slow disk or CA could keep very short-lived certificates from ever reaching their consumer. While
+/// somebody else's pair lies in place of ours, no command can put ours to use.
 fn use_first(case: &Case<'_>) -> Option<Decision> {
     (wanted(case)?.reason == Reason::Due).then_some(())?;
+    case.own_in_place()?;
     let next = rule::first(DEPLOY, case)?;
     let untried =
         matches!(&next, Decision::Act(work, _) if !case.memory.failures.contains_key(&work.stage()));
