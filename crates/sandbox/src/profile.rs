@@ -45,6 +45,9 @@ pub struct Strict {
     /// Directories and files with secrets, which are replaced by empty ones even where the rules about files do
     /// not hide them already. What is named above stays visible in them.
     pub hidden: Vec<PathBuf>,
+    /// Files that are replaced by empty ones wherever what is named above leads to them, by links and other mounts too,
+    /// even where one is named itself.
+    pub secrets: Vec<PathBuf>,
     /// Which network it sees.
     pub network: Network,
     /// Whether it may send signals to processes outside, as `nginx -s reload` does.
@@ -108,6 +111,12 @@ impl Strict {
         self
     }
 
+    /// Adds a file that nothing leads to.
+    pub fn secret(mut self, path: impl Into<PathBuf>) -> Self {
+        self.secrets.push(path.into());
+        self
+    }
+
     /// Adds something that is replaced by an empty directory or file.
     pub fn hide(mut self, path: impl Into<PathBuf>) -> Self {
         self.hidden.push(path.into());
@@ -143,7 +152,7 @@ impl Profile {
             }
         }
         measures.extend([M::ReadOnlySystem, M::PrivateTmp, M::PrivateDevices]);
-        measures.extend((!self.hidden().is_empty()).then_some(M::HiddenPaths));
+        measures.extend(self.hidden().next().map(|_| M::HiddenPaths));
         measures.extend([M::PrivateIpc, M::PrivateNames, M::ResourceLimits]);
         measures.extend([M::ControlGroup, M::ProcessLimit, M::MemoryLimit]);
         measures.sort_unstable();
@@ -151,12 +160,13 @@ impl Profile {
     }
 
     /// What is replaced by emptiness.
-    pub(crate) fn hidden(&self) -> &[PathBuf] {
-        match self {
-            Self::Plain => &[],
-            Self::Guest(guest) => &guest.hidden,
-            Self::Strict(strict) => &strict.hidden,
-        }
+    fn hidden(&self) -> impl Iterator<Item = &PathBuf> {
+        let (hidden, secrets): (&[_], &[_]) = match self {
+            Self::Plain => (&[], &[]),
+            Self::Guest(guest) => (&guest.hidden, &[]),
+            Self::Strict(strict) => (&strict.hidden, &strict.secrets),
+        };
+        hidden.iter().chain(secrets)
     }
 
     /// Why it cannot be applied at all, in words.
@@ -168,7 +178,7 @@ impl Profile {
         };
         let unsound = |path: &&PathBuf| !path.is_absolute() || path.components().any(is_upwards);
         let paths = named.into_iter().flatten().chain(self.hidden());
-        let root = self.hidden().iter().find(|path| path.as_path() == Path::new("/"));
+        let root = self.hidden().find(|path| path.as_path() == Path::new("/"));
         paths
             .into_iter()
             .find(unsound)

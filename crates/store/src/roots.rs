@@ -68,6 +68,15 @@ impl TargetRoots {
         })
     }
 
+    /// The path below its root's real place, where that is known already.
+    pub(crate) fn real_path(&self, path: &Path) -> PathBuf {
+        let found = self.roots.iter().filter_map(|root| {
+            let below = path.strip_prefix(root.path.as_path()).ok()?;
+            Some((root.path.as_str().len(), root.real.get()?.join(below)))
+        });
+        found.max_by_key(|(length, _)| *length).map_or_else(|| path.to_owned(), |(_, real)| real)
+    }
+
     /// Walks from the root above `path` to the directory that holds `path`.
     pub(crate) fn walk_to(&self, path: &AbsolutePath) -> Result<Walked, Trouble> {
         let index = self.find(path)?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -96,6 +97,11 @@ impl Store {
     /// The handle of one entry. State follows the key path.
     pub fn entry(&self, entry: &Entry) -> EntryStore {
         EntryStore::new(Arc::clone(&self.inner), Target::of(entry))
+    }
+
+    /// A path with its target root as it really lies, as far as that is known. Nothing is looked at.
+    pub fn real_path(&self, path: &Path) -> PathBuf {
+        self.inner.roots.real_path(path)
     }
 
     /// The state directory, for the executor's other records.

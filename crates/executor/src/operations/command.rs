@@ -58,7 +58,7 @@ impl Executor {
     ) -> T {
         let programs = programs(&self.settings.executor.commands);
         let in_force = self.authority.in_force();
-        let profiles = Profiles::new(&self.settings, &in_force, entries);
+        let profiles = Profiles::new(&self.settings, &in_force, &self.store, entries);
         let audited = Audited { runner: &*self.runner, profiles, trail };
         work(&Hypervisor::new(&audited, &programs, &self.cancel))
     }

@@ -1,8 +1,8 @@
 //! Under which profile a program runs: its settings, the files of the entries it runs for, and everything that is
 //! kept from it.
 //!
-//! A strictly confined command is allowed what is listed, so secrets have to be hidden from it only where a listed
-//! directory holds them. `pct` and `qm` bear no such list; from them whole target roots are hidden, as far as the
+//! A strictly confined command is allowed what is listed, so secrets have to be hidden from it only where something
+//! listed leads to them, which the sandbox finds out. `pct` and `qm` bear no such list; from them whole target roots are hidden, as far as the
 //! system itself does not live there.
 
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use phoenix_core::manifest::Entry;
 use phoenix_core::name::AbsolutePath;
 use phoenix_core::settings::{Confined, IssuerKind, Opened, PasswordSource, ProvisionerSettings, Settings};
 use phoenix_sandbox::{Guest, Limits, Network, Profile, Strict};
+use phoenix_store::Store;
 
 use crate::authority::InForce;
 
@@ -26,12 +27,18 @@ pub(super) struct Profiles<'a> {
     settings: &'a Settings,
     entries: &'a [&'a Entry],
     in_force: &'a InForce,
+    store: &'a Store,
 }
 
 impl<'a> Profiles<'a> {
     /// For commands of these entries, which see their files and no others.
-    pub(super) fn new(settings: &'a Settings, in_force: &'a InForce, entries: &'a [&'a Entry]) -> Self {
-        Self { settings, entries, in_force }
+    pub(super) fn new(
+        settings: &'a Settings,
+        in_force: &'a InForce,
+        store: &'a Store,
+        entries: &'a [&'a Entry],
+    ) -> Self {
+        Self { settings, entries, in_force, store }
     }
 
     /// The profile of a program. One that the configuration does not know is confined like any other.
@@ -58,16 +65,14 @@ impl<'a> Profiles<'a> {
     }
 
     fn strict(&self, opened: &Opened) -> Strict {
-        let open = || opened.reads.iter().chain(&opened.writes).map(AbsolutePath::as_path);
-        let within_reach = |path: &PathBuf| open().any(|open| path.starts_with(open));
-        let mut hidden = self.private();
-        hidden.extend(self.secrets().filter(within_reach));
+        let opens_files = !opened.reads.is_empty() || !opened.writes.is_empty();
         let limits = Limits::default();
         Strict {
             reads: self.reads(&opened.reads, &opened.writes),
             writes: paths(&opened.writes).collect(),
             sockets: paths(&opened.sockets).collect(),
-            hidden,
+            hidden: self.private(),
+            secrets: self.secrets().filter(|_| opens_files).map(|path| self.store.real_path(&path)).collect(),
             network: if opened.network { Network::Host } else { Network::None },
             signals: opened.signals,
             limits: Limits {

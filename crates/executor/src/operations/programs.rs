@@ -26,7 +26,7 @@ impl Executor {
 
     fn measure(&self, program: &ProgramSettings) -> ProgramFacts {
         let in_force = self.authority.in_force();
-        let profile = Profiles::new(&self.settings, &in_force, &[]).of(program.path.as_str());
+        let profile = Profiles::new(&self.settings, &in_force, &self.store, &[]).of(program.path.as_str());
         let all = profile.measures();
         let lacking = |why: String| all.iter().map(|measure| format!("{measure}: {why}")).collect();
         let outcome = self.runner.run(&CommandSpec::new([HARMLESS]).profile(profile.clone()), &self.cancel);

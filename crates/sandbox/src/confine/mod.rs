@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `spaces` | entering name spaces |
 //! | `view` | the file system as the command sees it |
+//! | `reach` | by which paths a secret can be reached |
 //! | `rules`, `public` | which files it may use (Landlock); what everyone may read of `/etc` |
 //! | `calls` | which system calls it may make (seccomp) |
 //! | `privileges` | capabilities |
@@ -26,6 +27,7 @@ mod limits;
 mod places;
 mod privileges;
 mod public;
+mod reach;
 mod rules;
 mod spaces;
 mod view;
@@ -42,6 +44,7 @@ use self::calls::Calls;
 use self::group::Group;
 pub(crate) use self::group::end_of;
 pub use self::places::make_room_for_groups;
+use self::reach::Mounts;
 use self::rules::{Abilities, Rules};
 use self::view::View;
 use crate::measure::{Confinement, Measure};
@@ -136,7 +139,7 @@ impl Prepared {
     fn strict_view(&mut self, strict: &Strict, program: &Path) -> io::Result<bool> {
         let mut kinds =
             UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
-        let mut measures = view_measures(&strict.hidden);
+        let mut measures = view_measures(&[&strict.hidden[..], &strict.secrets].concat());
         if strict.network == Network::None {
             kinds |= UnshareFlags::NEWNET;
             measures.push(Measure::PrivateNetwork);
@@ -238,6 +241,7 @@ fn guest_view(guest: &Guest, program: &Path, limits: &Limits) -> View {
         hidden: paths(&["/root", "/home"]).into_iter().chain(guest.hidden.iter().cloned()).collect(),
         shown: guest.reads.iter().cloned().chain([program.to_owned()]).collect(),
         kept: needed.into_iter().chain(guest.writes.iter().cloned()).collect(),
+        secret: other_mounts_of(&guest.hidden),
         sealed: paths(&["/proc/sys", "/proc/irq", "/proc/bus", "/proc/sysrq-trigger"]),
         // The cluster's library talks through files in shared memory.
         shared_devices: &["pts", "shm", "mqueue"],
@@ -252,10 +256,26 @@ fn strict_view(strict: &Strict, program: &Path) -> View {
         hidden: covered.into_iter().chain(strict.hidden.iter().cloned()).collect(),
         shown: strict.reads.iter().cloned().chain([program.to_owned()]).collect(),
         kept: strict.writes.iter().chain(&strict.sockets).cloned().collect(),
+        secret: secrets_within_reach(strict),
         sealed: Vec::new(),
         shared_devices: &["pts"],
         scratch: strict.limits.scratch,
     }
+}
+
+/// Where else that is shown, for a command that reads whatever it sees.
+fn other_mounts_of(hidden: &[PathBuf]) -> Vec<PathBuf> {
+    let mut ways = Mounts::seen().ways(&["/".into()], hidden);
+    ways.retain(|way| !hidden.contains(way));
+    ways
+}
+
+fn secrets_within_reach(strict: &Strict) -> Vec<PathBuf> {
+    if strict.secrets.is_empty() {
+        return Vec::new();
+    }
+    let opened: Vec<_> = strict.reads.iter().chain(&strict.writes).cloned().collect();
+    Mounts::seen().ways(&opened, &strict.secrets)
 }
 
 fn unprotected() -> Error {

@@ -43,6 +43,8 @@ pub(super) struct View {
     pub(super) shown: Vec<PathBuf>,
     /// What stays as it is, wherever it is.
     pub(super) kept: Vec<PathBuf>,
+    /// Directories and files that are replaced like hidden ones, also where they are named to be shown or kept.
+    pub(super) secret: Vec<PathBuf>,
     /// What becomes read-only within the latter.
     pub(super) sealed: Vec<PathBuf>,
     /// Directories of the device directory that are shared with everybody.
@@ -102,12 +104,14 @@ impl View {
         let kept = existing(&self.kept).into_iter().map(|path| Piece::of(path, false));
         let shown = existing(&self.covered()).into_iter().map(|path| Piece::of(path, true));
         let pieces = shown.chain(kept).collect::<io::Result<Vec<_>>>()?;
-        self.hidden.iter().for_each(|path| take_away(path));
+        self.hidden.iter().chain(&self.secret).for_each(|path| take_away(path));
         let hidden = existing(&self.hidden);
         let named = |path: &PathBuf| pieces.iter().any(|piece| piece.path == *path);
         let mut layers: Vec<_> = private.iter().cloned().map(Layer::Private).collect();
         layers.extend(hidden.iter().filter(|path| !named(path)).cloned().map(Layer::Hidden));
         layers.extend(pieces.into_iter().map(Layer::Piece));
+        // At one path the last layer counts, and sorting keeps their order.
+        layers.extend(existing(&self.secret).into_iter().map(Layer::Hidden));
         layers.sort_by(|one, other| one.path().cmp(other.path()));
         Ok(layers)
     }

@@ -13,6 +13,7 @@ mod guest;
 mod impaired;
 mod lab;
 mod output;
+mod reach;
 mod strict;
 mod survivors;
 mod unprivileged;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     attacks::attacker_main_if_asked();
     groups::service_main_if_asked();
     impaired::impaired_main_if_asked();
+    reach::mounted_main_if_asked();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let names: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let all = [
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         groups::TESTS,
         strict::TESTS,
         guest::TESTS,
+        reach::TESTS,
         impaired::TESTS,
         unprivileged::TESTS,
     ]

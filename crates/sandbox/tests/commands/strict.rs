@@ -48,7 +48,7 @@ crate::tests![
     what_cannot_be_applied_is_refused,
 ];
 
-fn secret(dir: &Path, name: &str) -> String {
+pub(crate) fn secret(dir: &Path, name: &str) -> String {
     let path = dir.join(name);
     fs::write(&path, "hush").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -105,7 +105,7 @@ fn its_own_pair_is_read_and_not_written() {
     }
 }
 
-fn secrets_of_the_system_are_not_read() {
+pub(crate) fn secrets_of_the_system_are_not_read() {
     if geteuid().is_root() {
         stopped(&shell("cat /etc/shadow"), closed());
         stopped(&shell(": < /dev/kmsg"), closed());

@@ -18,7 +18,7 @@ fn everything_holds_for_a_normal_user_too() {
     chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     let mut tests = Command::new("/proc/self/exe");
     tests
-        .args(["strict::", "guest::"])
+        .args(["strict::", "guest::", "reach::"])
         .uid(NOBODY)
         .gid(NOBODY)
         .current_dir("/")
