@@ -5,7 +5,8 @@ use jsonc_parser::cst::{CstArray, CstNode, CstObject};
 use crate::json::{Document, bool_of, objects, text_of, texts};
 use crate::{Addresses, Edit, Unclear};
 
-const OLD: &str = "2375";
+/// The port of the Docker API without TLS.
+pub(crate) const OLD: &str = "2375";
 const NEW: &str = "2376";
 /// Traefik's mTLS entry point.
 const MESH: &str = "8443";
@@ -112,18 +113,29 @@ impl Work {
         if there {
             return;
         }
-        rules.append(texts(&[
+        let rule = texts(&[
             ("type", "in"),
             ("action", "ACCEPT"),
             ("source", hypervisor),
             ("proto", "tcp"),
             ("port", port),
             ("comment", "Allow phoenix-certd on the hypervisor to see which certificate is served"),
-        ]));
+        ]);
+        // The first rule that fits counts: behind one that drops, it would be of no use.
+        match objects(rules).iter().position(turns_away) {
+            Some(at) => rules.insert(at, rule),
+            None => rules.append(rule),
+        };
         self.reasons.push(format!(
             "{who}: phoenix-certd on {hypervisor} looks at port {port} whether the new certificate is served"
         ));
     }
+}
+
+fn turns_away(rule: &CstObject) -> bool {
+    let is =
+        |key: &str, wanted: &[&str]| text_of(rule, key).is_some_and(|text| wanted.contains(&text.as_str()));
+    is("type", &["in"]) && is("action", &["DROP", "REJECT"])
 }
 
 fn same(one: &CstObject, other: &CstObject) -> bool {

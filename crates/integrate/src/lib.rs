@@ -28,7 +28,7 @@ mod tree;
 mod yaml;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use apply::{Applied, ApplyError, apply};
 pub use tree::{Tree, TreeError};
@@ -176,6 +176,15 @@ pub fn plan(tree: &Tree, addresses: &Addresses) -> Result<Plan, TreeError> {
         plan.take(path, text, &cron::edit_script);
     }
     plan.changes.sort_by(|a, b| a.path.cmp(&b.path));
+    for (path, line) in tree.naming(firewall::OLD)? {
+        if !plan.concerns(&path) {
+            let port = firewall::OLD;
+            plan.remark(
+                path,
+                &format!("line {line} names port {port}, where the Docker API is not any more"),
+            );
+        }
+    }
     Ok(plan)
 }
 
@@ -192,6 +201,12 @@ impl Plan {
             }
             Err(Unclear { line, message }) => self.refusals.push(Refusal { path, line, message }),
         }
+    }
+
+    /// Something is done about the file, or wrong with it.
+    fn concerns(&self, path: &Path) -> bool {
+        self.changes.iter().any(|change| change.path == path)
+            || self.refusals.iter().any(|refusal| refusal.path == path)
     }
 
     fn create(&mut self, path: PathBuf, content: &str, reason: &str) {

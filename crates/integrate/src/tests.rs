@@ -76,10 +76,47 @@ fn everything_that_the_plan_asks_for_is_in_the_diff() {
     assert!(after(&plan, "etc/cron.d/certificate-renewal").contains("/usr/local/sbin/backup"));
     let remarks: String = plan.remarks.iter().map(ToString::to_string).collect();
     assert!(remarks.contains("`firewall.enabled` of VM 1001 is false"), "{remarks}");
+    assert!(remarks.contains("haproxy.cfg: line 5 names port 2375"), "{remarks}");
+    for (file, content) in
+        [("00-tls-options.yml", "RequireAndVerifyClientCert"), ("10-certificates.yml", "defaultCertificate")]
+    {
+        assert!(after(&plan, &format!("etc/traefik/dynamic/{file}")).contains(content), "{file}");
+        let installer = after(&plan, "phoenix_hypervisor_feature_install_traefik.sh");
+        assert!(installer.contains("pct push") && installer.contains(file), "{installer}");
+    }
+    let renewal = after(&plan, "hypervisor_feature_setup_auto_renewal.sh");
+    assert!(!renewal.contains("CRON_JOB_LINE") && renewal.contains("phoenix-certd.service"), "{renewal}");
     assert!(
         after(&plan, "phoenix_vm_configs.json").contains("\"enabled\": false"),
         "pointed out, not changed"
     );
+}
+
+/// Rules of the firewall of a guest.
+fn rules(plan: &Plan, file: &str, way: &str) -> Vec<serde_json::Value> {
+    let document: serde_json::Value = serde_json::from_str(after(plan, file)).unwrap();
+    document.pointer(way).and_then(serde_json::Value::as_array).unwrap().clone()
+}
+
+#[test]
+fn the_hypervisor_may_probe_what_it_renews_before_any_rule_that_drops() {
+    let (_dir, tree) = tree();
+    let plan = planned(&tree);
+    let vms = rules(&plan, "phoenix_vm_configs.json", "/vms/0/firewall/rules");
+    let containers = rules(&plan, "phoenix_lxc_configs.json", "/lxc_configs/102/firewall/rules");
+    for (rules, port) in [(&vms, "2376"), (&containers, "8443")] {
+        let probe = rules.iter().position(|rule| rule["source"] == "10.0.0.13").unwrap();
+        let rule = &rules[probe];
+        assert_eq!((&rule["type"], &rule["action"]), (&"in".into(), &"ACCEPT".into()), "{rule}");
+        assert_eq!((&rule["proto"], &rule["port"]), (&"tcp".into(), &port.into()), "{rule}");
+        let drops = rules.iter().position(|rule| rule["action"] == "DROP");
+        assert!(drops.is_none_or(|drops| probe < drops), "{rules:?}");
+    }
+    assert!(vms.iter().any(|rule| rule["action"] == "DROP"), "the sample has no such rule");
+    let elsewhere = Addresses { hypervisor: "192.0.2.9".into(), docker: "192.0.2.10".into() };
+    let plan = super::plan(&tree, &elsewhere).unwrap();
+    assert!(after(&plan, "phoenix_vm_configs.json").contains("192.0.2.9"));
+    assert!(after(&plan, "feature_install_docker_proxy.sh").contains("tcp://192.0.2.10:2376"));
 }
 
 #[test]

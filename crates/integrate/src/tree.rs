@@ -1,6 +1,6 @@
 //! Finding and reading the files of a tree.
 
-use std::fs::{self, File};
+use std::fs::{self, File, FileType};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,11 @@ const CRON: &[&str] = &["etc/cron.d", "etc/cron.hourly", "etc/cron.daily", "var/
 const CRONTAB: &str = "etc/crontab";
 /// Directories of scripts that may install a cron job, below the installation.
 const SCRIPTS: &[&str] = &["bin", "bin/hypervisor_setup", "bin/managers"];
+
+/// Directories that are searched for what still names the old port, below the installation.
+const SEARCHED: &[&str] = &["etc", "bin"];
+/// How deep they are searched.
+const DEEPEST: usize = 5;
 
 /// Why a tree cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +132,26 @@ impl Tree {
         Ok(found)
     }
 
+    /// Texts of the installation, whatever they are, in which `word` stands by itself, with the first line.
+    pub(crate) fn naming(&self, word: &str) -> Result<Vec<(PathBuf, usize)>, TreeError> {
+        let mut found = Vec::new();
+        let mut open: Vec<_> = SEARCHED.iter().map(|directory| (self.base.join(directory), 1)).collect();
+        while let Some((directory, depth)) = open.pop() {
+            if depth < DEEPEST {
+                let below = self.entries(&directory, FileType::is_dir)?;
+                open.extend(below.into_iter().map(|path| (path, depth + 1)));
+            }
+            for path in self.files(&directory)? {
+                // What is no text is not configured by hand either.
+                let Ok(Some(text)) = self.read(&path) else { continue };
+                let line = text.lines().position(|line| stands_alone(line, word));
+                found.extend(line.map(|line| (path, line + 1)));
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     fn naming_the_old_script(&self, paths: Vec<PathBuf>) -> Result<Vec<(PathBuf, String)>, TreeError> {
         let mut found = Vec::new();
         for path in paths {
@@ -139,6 +164,13 @@ impl Tree {
 
     /// Regular files of a directory, by name; none when there is no such directory.
     fn files(&self, directory: &Path) -> Result<Vec<PathBuf>, TreeError> {
+        let mut files = self.entries(directory, FileType::is_file)?;
+        files.retain(|path| !path.to_string_lossy().ends_with(crate::apply::BACKUP));
+        Ok(files)
+    }
+
+    /// What is in a directory and of this kind, by name; nothing when there is no such directory.
+    fn entries(&self, directory: &Path, wanted: fn(&FileType) -> bool) -> Result<Vec<PathBuf>, TreeError> {
         let full = self.root.join(directory);
         let unreadable = |source| TreeError::Unreadable { path: full.clone(), source };
         let entries = match fs::read_dir(&full) {
@@ -149,13 +181,20 @@ impl Tree {
         let mut names = Vec::new();
         for entry in entries.take(MOST) {
             let entry = entry.map_err(unreadable)?;
-            let name = entry.file_name();
-            let backup = name.to_string_lossy().ends_with(crate::apply::BACKUP);
-            if !backup && entry.file_type().map_err(unreadable)?.is_file() {
-                names.push(directory.join(name));
+            if wanted(&entry.file_type().map_err(unreadable)?) {
+                names.push(directory.join(entry.file_name()));
             }
         }
         names.sort();
         Ok(names)
     }
+}
+
+/// The number is in the line, and is no part of another one.
+fn stands_alone(line: &str, number: &str) -> bool {
+    line.match_indices(number).any(|(at, _)| {
+        let before = line.get(..at).and_then(|text| text.chars().next_back());
+        let after = line.get(at + number.len()..).and_then(|text| text.chars().next());
+        ![before, after].into_iter().flatten().any(|character| character.is_ascii_digit())
+    })
 }
