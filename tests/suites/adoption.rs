@@ -4,12 +4,15 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Result, ensure};
+use phoenix_core::lifecycle::FOREIGN_WRITES;
+use phoenix_core::reason::Reason;
+use phoenix_protocol::control::CertificateState;
 use phoenix_testkit::manifest;
 use phoenix_testkit::openssl;
 use phoenix_testkit::peers::StepCaVersion;
 use phoenix_testkit::scratch::Scratch;
 use phoenix_testkit::stepca::{Options, StepCa};
-use phoenix_tests::{Bed, is_done};
+use phoenix_tests::{Bed, is_done, tells};
 use serde_json::Value;
 
 const OLD_KEY_MODE: u32 = 0o600;
@@ -89,6 +92,48 @@ fn an_adopted_pair_is_put_back_from_our_own_copy_after_deletion() -> Result<()> 
     ensure!(asked.status.success(), "{asked:?}");
     ensure!(contents(&bed.places)? == before, "not what was there");
     ensure!(bed.ca.issued() == 0, "the CA was asked");
+    bed.check_pairs()
+}
+
+/// The old job, still running beside the service: a pair that lives longer is taken over, an older one is put right,
+/// and a writer that insists is named.
+#[test]
+fn a_second_writer_on_the_same_files_is_noticed_and_not_fought_over() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let ca = StepCa::start_in(&scratch.join("ca"), StepCaVersion::V0_30_2, &Options::default())?;
+    let entry = manifest::entry(&scratch, "web");
+    let bed = Bed::around(scratch, ca, vec![entry])?;
+    let first = bed.daemon.wait_entry("web", "is there", is_done)?;
+    let old = contents(&bed.places)?;
+    let place = &bed.places[0];
+    let write_old =
+        || -> Result<()> { Ok(fs::write(&place.key, &old[1]).and(fs::write(&place.cert, &old[0]))?) };
+
+    let cn = &place.common_name;
+    openssl::make_pair(&bed.ca, &place.cert, &place.key, cn, &format!("DNS:{cn}"), 30)?;
+    let longer = openssl::serial(&place.cert)?;
+    ensure!(bed.daemon.certctl(["sync"])?.status.success(), "the longer one is no good");
+    let entry = bed.daemon.wait_entry("web", "is taken over", |entry| {
+        is_done(entry)
+            && entry.serial.as_deref().is_some_and(|serial| serial.trim_start_matches('0') == longer)
+    })?;
+    ensure!(bed.ca.issued() == 1 && entry.serial != first.serial, "{entry:?}");
+
+    for _ in 0..FOREIGN_WRITES {
+        write_old()?;
+        ensure!(bed.daemon.certctl(["sync"])?.status.success(), "it is not put right");
+        ensure!(openssl::serial(&place.cert)? == longer, "the older pair stays");
+    }
+    write_old()?;
+    ensure!(bed.daemon.certctl(["sync"])?.status.code() == Some(1), "it is fought over");
+    let words = ["replaced from outside", "an old cron job", "phoenix-certctl renew --name web"];
+    let entry =
+        bed.daemon.wait_entry("web", "is yielded", |entry| tells(entry, Reason::ForeignWriter, &words))?;
+    ensure!(entry.state == CertificateState::Blocked && contents(&bed.places)? == old, "{entry:?}");
+
+    let out = bed.daemon.certctl(["renew", "--name", "web"])?;
+    ensure!(out.status.success(), "{out:?}");
+    bed.daemon.wait_entry("web", "is in order", is_done)?;
     bed.check_pairs()
 }
 
