@@ -131,11 +131,23 @@ async fn serve(settings: Settings, sweep: Schedule, access: Access, journal: Jou
     tasks.spawn(control::serve(listener, messages.clone(), history.clone(), stop.clone()));
     let socket = settings.control_socket.clone();
     let engine = Engine::new(settings, sweep, executor, journal, history.clone(), messages.clone());
-    let mut engine = tasks.spawn(engine.run(inbox, stop.clone()));
+    // On this thread, which is nobody else's: the journal's waits for the disk hold up no worker.
+    let mut engine = std::pin::pin!(engine.run(inbox, stop.clone()));
     service::tell(&[NotifyState::Ready]);
     info!("phoenix-certd {} is up", env!("CARGO_PKG_VERSION"));
 
-    let outcome = until_told(&messages, &stop, &mut engine).await;
+    let outcome = tokio::select! {
+        told = until_told(&messages, &stop) => {
+            stop.cancel();
+            engine.await;
+            told
+        }
+        // It ends when it is told to, too, and may be seen to before the order is.
+        () = &mut engine => {
+            let told = stop.is_cancelled().then_some(());
+            told.context("the engine ended by itself; the log says why")
+        }
+    };
     service::tell(&[NotifyState::Stopping]);
     stop.cancel();
     drop(messages);
@@ -166,11 +178,7 @@ async fn tell_of_commands(mut trails: mpsc::Receiver<Ran>, history: History) {
 }
 
 /// Waits for a signal that ends the daemon. `SIGHUP` makes it look at the manifest.
-async fn until_told(
-    messages: &mpsc::Sender<Message>,
-    stop: &CancellationToken,
-    engine: &mut tokio::task::JoinHandle<()>,
-) -> Result<()> {
+async fn until_told(messages: &mpsc::Sender<Message>, stop: &CancellationToken) -> Result<()> {
     let mut end = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot wait for signals")?;
@@ -181,14 +189,6 @@ async fn until_told(
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => {
                 let _ = messages.send(Message::Hint).await;
-            }
-            ended = &mut *engine => {
-                // The engine ends when it is told to, too, and may be seen to before the order is.
-                if stop.is_cancelled() {
-                    return Ok(());
-                }
-                ended.context("the engine failed")?;
-                bail!("the engine ended by itself; the log says why");
             }
         }
     }

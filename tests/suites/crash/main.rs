@@ -16,7 +16,9 @@
 //! | `operations` | an operation, struck |
 //! | `recovery` | a start with something to recover, struck |
 //! | `judge` | what must be true afterwards |
+//! | `daemon` | the daemon, struck at its journal |
 
+mod daemon;
 mod executor;
 mod judge;
 mod operations;
@@ -29,6 +31,7 @@ use std::fmt::Debug;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use daemon::{Errand, Way};
 use operations::Course;
 use phoenix_core::reason::Reason;
 use phoenix_testkit::dice::Dice;
@@ -43,6 +46,9 @@ const ERRORS: [(&str, Reason, &str); 4] = [
     ("EIO", Reason::IoError, "I/O error"),
     ("EROFS", Reason::ReadOnly, "read-only"),
 ];
+
+/// An ordinary run kills the daemon at one in so many of the points, other ones each time.
+const SHARE: usize = 2;
 
 /// Runs `work` for each of `points`, and says which one was too much.
 fn each<P: Debug>(name: &str, points: &[P], mut work: impl FnMut(usize, &P) -> Result<()>) -> Result<usize> {
@@ -129,6 +135,28 @@ fn an_error_at_any_disk_changing_call_of_a_start_only_delays_it() -> Result<()> 
         each(&format!("{name} with errors"), &start.points, |index, point| {
             errors_for(index, shift).into_iter().try_for_each(|(error, ..)| start.fail(point, error))
         })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_daemon_that_is_killed_at_any_change_of_its_journal_goes_on_where_it_was() -> Result<()> {
+    let shift = Dice::from_environment().below(SHARE as u64) as usize;
+    for errand in [Errand::First, Errand::Renewal] {
+        let mut way = Way::of(errand)?;
+        let points = std::mem::take(&mut way.points);
+        ensure!(points.len() > 10, "{errand:?}: only {} calls", points.len());
+        let chosen: Vec<Call> = (0..points.len())
+            .filter(|index| is_thorough() || index % SHARE == shift)
+            .map(|index| points[index].clone())
+            .collect();
+        let mut met = 0;
+        each(&format!("journal, {errand:?}"), &chosen, |_, point| {
+            met += usize::from(way.kill(point)?);
+            Ok(())
+        })?;
+        eprintln!("journal, {errand:?}: killed at {met} of {} points", points.len());
+        ensure!(met * 4 >= chosen.len() * 3, "{errand:?}: only {met} of {} points were met", chosen.len());
     }
     Ok(())
 }

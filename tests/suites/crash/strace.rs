@@ -116,8 +116,7 @@ impl Strace {
     /// Lets go, and tells the calls in their order.
     pub(crate) fn calls(mut self, place: &Path) -> Result<Vec<Call>> {
         self.detach();
-        let text = fs::read_to_string(&self.log).context("strace has written nothing")?;
-        Ok(parse(&text, &place.display().to_string()))
+        calls(&self.log, place)
     }
 
     /// Whether the call was ever made. `gone`: the process is dead or dying.
@@ -147,6 +146,27 @@ impl Drop for Strace {
     fn drop(&mut self) {
         self.detach();
     }
+}
+
+/// A command that runs a program, whose name and arguments are to follow, and watches its first thread alone: what
+/// that does to `paths`. At the call `strike` the program is killed; calls that do nothing to `paths` do not count.
+pub(crate) fn under(log: &Path, paths: &[PathBuf], strike: Option<&Call>) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-y", "-s", "0", "-e", &format!("trace={CHANGES}")]).arg("-o").arg(log);
+    for path in paths {
+        command.arg("-P").arg(path);
+    }
+    if let Some(call) = strike {
+        command.args(["-e", &format!("inject={}:signal=KILL:when={}", call.name, call.number)]);
+    }
+    command.arg("--");
+    command
+}
+
+/// The calls that a strace has written down, in their order.
+pub(crate) fn calls(log: &Path, place: &Path) -> Result<Vec<Call>> {
+    let text = fs::read_to_string(log).context("strace has written nothing")?;
+    Ok(parse(&text, &place.display().to_string()))
 }
 
 fn parse(text: &str, place: &str) -> Vec<Call> {

@@ -109,6 +109,9 @@ fn exchanged(state: &mut State, work: Work, seen: Observation, now: Timestamp) {
 }
 
 fn succeeded(state: &mut State, work: Work, seen: Observation, now: Timestamp) {
+    if work == Work::Observe {
+        super::notice::fulfil_unnoted(&mut state.memory, &seen);
+    }
     super::notice::compare(&mut state.memory, work, &seen, now);
     state.memory.overcome(Stage::Observe);
     // That the guest still has its files does not make a command succeed that failed: its attempts stay counted.

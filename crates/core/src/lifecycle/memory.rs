@@ -196,6 +196,9 @@ impl Memory {
             for failure in memory.failures.values_mut() {
                 failure.next_attempt_at = Timestamp::default();
             }
+            if let Some(own) = &mut memory.own {
+                (own.delivered_at, own.activated_at) = (None, None);
+            }
             for seen in [memory.served.as_mut().map(|served| &mut served.at), memory.rechecked.as_mut()]
                 .into_iter()
                 .chain([memory.verified.as_mut().map(|deed| &mut deed.at)])

@@ -149,8 +149,12 @@ fn records_that_are_older_than_what_was_done_are_noticed() {
     let leaf = bench.settle();
     bench.pass(3600);
     let newer = samples::leaf(&bench.entry, bench.now, bench.now.plus(DAY));
-    bench.state.memory.own =
-        Some(KnownCopy { fingerprint: newer.fingerprint.clone(), installed_at: bench.now });
+    bench.state.memory.own = Some(KnownCopy {
+        fingerprint: newer.fingerprint.clone(),
+        installed_at: bench.now,
+        delivered_at: None,
+        activated_at: None,
+    });
     let mut restored = bench.deployed(&leaf);
     restored.own.as_mut().unwrap().installed_at = NOW;
     look(&mut bench, &restored);

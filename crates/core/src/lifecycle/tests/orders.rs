@@ -97,3 +97,51 @@ fn a_pair_that_another_writer_put_in_place_of_ours_is_put_to_use() {
     bench.send(Event::Look);
     assert_eq!(bench.send(Event::Observed(Ok(seen))), [Action::Activate]);
 }
+
+/// An order of which the deed is on the executor's record, but not its end in the journal.
+fn restarted_after(
+    order: Event,
+    deed: impl FnOnce(&mut Bench, &LeafFacts) -> Observation,
+) -> (Bench, Vec<Action>) {
+    let mut bench = Bench::new();
+    let leaf = bench.settle();
+    bench.send(order);
+    bench.pass(30);
+    let seen = deed(&mut bench, &leaf);
+    bench.state = State { memory: bench.state.memory.clone().restarted(bench.now), ..State::default() };
+    bench.send(Event::Look);
+    let actions = bench.send(Event::Observed(Ok(seen)));
+    (bench, actions)
+}
+
+#[test]
+fn a_renewal_whose_end_was_not_noted_is_not_done_twice() {
+    let (bench, actions) = restarted_after(super::renew(Reach::Verified), |bench, _| {
+        let next = bench.leaf();
+        bench.written(&next)
+    });
+    assert_eq!(actions, [Action::Activate]);
+    assert!(!bench.state.memory.reissue && bench.state.memory.order.is_some());
+}
+
+#[test]
+fn a_command_whose_end_was_not_noted_is_not_run_twice() {
+    let (bench, _) = restarted_after(force(), |bench, leaf| bench.deployed(leaf));
+    assert_eq!(bench.state.memory.order, None);
+    assert!(!bench.state.memory.reactivate);
+}
+
+#[test]
+fn what_was_done_before_an_order_does_not_fulfil_it() {
+    for order in [force(), super::renew(Reach::Verified)] {
+        let wants = if order == force() { Action::Activate } else { Action::Issue };
+        let (bench, actions) = restarted_after(order, |bench, leaf| {
+            let at = std::mem::replace(&mut bench.now, NOW);
+            let seen = bench.deployed(leaf);
+            bench.now = at;
+            seen
+        });
+        assert_eq!(actions, [wants]);
+        assert!(bench.state.memory.order.is_some());
+    }
+}

@@ -442,10 +442,10 @@ fn without_a_previous_pair_there_is_the_alarm_and_the_command_again() {
     let leaf = renewed(&mut bench, Some(true));
     assert_eq!(next(&mut bench, fails(Reason::ServesDefault)), Action::Rollback);
     let none = Trouble::new(Reason::Missing, "no earlier pair of it is kept");
+    let deployed = bench.deployed(&leaf);
     bench.now = wake(&next(&mut bench, Event::RolledBack(Err(none))));
     assert_eq!(bench.state.memory.failures[&Stage::Verify].trouble.reason, Reason::ServesDefault);
     bench.send(Event::Look);
-    let deployed = bench.deployed(&leaf);
     assert_eq!(next(&mut bench, Event::Observed(Ok(deployed.clone()))), Action::Activate);
     bench.send(Event::Activated(Ok(deployed)));
     // It is not asked for again.
