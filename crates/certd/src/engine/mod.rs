@@ -326,6 +326,7 @@ impl Engine {
             self.authorities.clock_set(at);
             self.history.note([], Happening::ClockSet, at);
             self.journal.rewind(at);
+            self.waves.clock_set(at);
             self.notices.clock_set(at);
         }
         if self.next_poll <= at {

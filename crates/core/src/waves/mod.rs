@@ -139,6 +139,13 @@ impl<K: Ord + Clone> Waves<K> {
         self.groups.values().filter_map(|group| group.departs_at(now)).min()
     }
 
+    /// The clock was set: whoever was held until some time of the old one is held no longer.
+    pub fn clock_set(&mut self, now: Timestamp) {
+        for until in self.groups.values_mut().flat_map(|group| group.held.values_mut()) {
+            *until = (*until).min(now);
+        }
+    }
+
     fn group_of(&self, key: &K) -> Option<&Group<K>> {
         self.groups.get(self.member_of.get(key)?)
     }

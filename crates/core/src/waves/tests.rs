@@ -47,6 +47,15 @@ fn those_on_the_way_are_waited_for_until_patience_ends() {
 }
 
 #[test]
+fn nobody_is_held_until_a_time_of_an_old_clock() {
+    let mut waves = with([(1, MINUTE), (2, Part::Coming)]);
+    let before = Timestamp::from_unix(NOW.unix() - 86_400);
+    assert_eq!(waves.next_departure(before), Some(at(60)), "a day from now");
+    waves.clock_set(before);
+    assert_eq!(waves.depart(before), [vec![1]]);
+}
+
+#[test]
 fn one_who_gives_up_no_longer_holds_up_the_others() {
     let mut waves = with([(1, MINUTE), (2, Part::Coming)]);
     waves.place(&2, Some(&reload()), Part::Away, at(3));
