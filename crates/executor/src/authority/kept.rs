@@ -26,6 +26,15 @@ struct Files {
     meta: Vec<u8>,
 }
 
+impl Files {
+    /// Undamaged, and of just this file.
+    fn is(&self, path: &AbsolutePath, text: &str) -> bool {
+        self.text == text.as_bytes()
+            && serde_json::from_slice::<Meta>(&self.meta)
+                .is_ok_and(|meta| meta.path == *path && meta.sha256 == sha256_hex(text.as_bytes()))
+    }
+}
+
 /// The place of the last good manifest.
 pub(crate) struct Kept(StateDir);
 
@@ -35,8 +44,12 @@ impl Kept {
         Self(state)
     }
 
-    /// Keeps a text that was read from `path`.
+    /// Keeps a text that was read from `path`. One that is kept already stays as it is: each start reads the manifest,
+    /// and what has not changed is not written again.
     pub(crate) fn store(&self, path: &AbsolutePath, text: &str, loaded_at: Timestamp) -> Result<(), Trouble> {
+        if self.read().ok().flatten().is_some_and(|kept| kept.is(path, text)) {
+            return Ok(());
+        }
         let meta = Meta { path: path.clone(), sha256: sha256_hex(text.as_bytes()), loaded_at };
         let meta = serde_json::to_vec(&meta).map_err(|error| {
             Trouble::new(Reason::Internal, format!("cannot encode a state record: {error}"))

@@ -88,6 +88,26 @@ fn a_broken_file_keeps_the_last_good_manifest_also_over_a_restart() {
 }
 
 #[test]
+fn what_is_kept_already_is_not_written_again() {
+    use std::os::unix::fs::MetadataExt;
+    let rig = Rig::new();
+    let home = samples::state(rig.dir.path()).1.path().join("manifest");
+    let inodes = || ["current.json", "meta.json"].map(|name| fs::metadata(home.join(name)).unwrap().ino());
+    rig.write(&["a"]);
+    drop(rig.open());
+    let first = inodes();
+    drop(rig.open());
+    assert_eq!(inodes(), first);
+    fs::write(home.join("meta.json"), "{}").unwrap();
+    drop(rig.open());
+    let mended = inodes();
+    assert_ne!(mended, first);
+    rig.write(&["a", "b"]);
+    drop(rig.open());
+    assert_ne!(inodes(), mended);
+}
+
+#[test]
 fn a_file_that_goes_and_comes_back_changes_nothing() {
     let rig = Rig::new();
     rig.write(&["a"]);
