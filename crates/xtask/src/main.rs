@@ -9,6 +9,7 @@
 //! | `generate` | writes the files that are made from the code |
 //! | `fuzz` | runs the fuzz targets of the parsers and of the state files |
 //! | `soak` | what takes longer than an ordinary test run may |
+//! | `proportion` | counts the lines of the core's tests against those of its code |
 //! | `deny` | checks dependencies against `.deny.toml`, fetching `cargo deny` if it is absent |
 
 mod bench;
@@ -17,6 +18,7 @@ mod fuzz;
 mod generate;
 mod packages;
 mod peers;
+mod proportion;
 mod roots;
 mod scripts;
 mod shell;
@@ -61,6 +63,8 @@ enum Task {
     Soak(soak::Options),
     /// Check dependencies: bans, licences, sources
     Deny,
+    /// Count the lines of the core's tests against those of its code
+    Proportion,
 }
 
 fn main() -> ExitCode {
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Soak(options) => soak::run(&options),
         Task::Deny => deny::run(),
+        Task::Proportion => proportion::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use phoenix_testkit::process::require_root;
 
 use crate::shell::{self, command};
-use crate::{packages, peers, roots, scripts};
+use crate::{packages, peers, proportion, roots, scripts};
 
 /// Installs, builds and runs everything, or one suite.
 pub(crate) fn run(suite: Option<&str>) -> Result<()> {
@@ -16,6 +16,9 @@ pub(crate) fn run(suite: Option<&str>) -> Result<()> {
     peers::ensure()?;
     roots::ensure()?;
     scripts::check()?;
+    if suite.is_none() {
+        proportion::run()?;
+    }
     shell::run(&mut command("cargo", ["build", "--workspace", "--bins"]))?;
     let what = if let Some(name) = suite {
         shell::run(&mut command("cargo", ["test", "--package", "phoenix-tests", "--test", name]))?;

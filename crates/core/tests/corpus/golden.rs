@@ -31,7 +31,7 @@ pub(crate) fn check(directory: &str, extension: &str, observe: impl Fn(&str, Vec
                 &difference.unified_diff().header(&format!("{case}.{EXPECTED}"), "observed").to_string();
         }
     }
-    assert!(differences.is_empty(), "{differences}\nif this is right: PHOENIX_BLESS=1");
+    assert!(differences.is_empty(), "{differences}\nif this is right: BLESS=1");
     let answers: BTreeSet<String> = self::cases(&directory, EXPECTED);
     let stray: Vec<&String> = answers.difference(&cases).collect();
     assert!(stray.is_empty(), "answers without a question: {stray:?}");
@@ -39,8 +39,8 @@ pub(crate) fn check(directory: &str, extension: &str, observe: impl Fn(&str, Vec
 
 /// Whether expectations are to be written. Never where a change is judged: there nobody reads them.
 fn blessing() -> bool {
-    let bless = std::env::var_os("PHOENIX_BLESS").is_some();
-    assert!(!bless || std::env::var_os("CI").is_none(), "PHOENIX_BLESS is for people, not for CI");
+    let bless = std::env::var_os("BLESS").is_some();
+    assert!(!bless || std::env::var_os("CI").is_none(), "BLESS is for people, not for CI");
     bless
 }
 

@@ -3,7 +3,7 @@
 //!
 //! `manifest/CASE.json` and `settings/CASE.toml` are what an operator wrote, `CASE.txt` beside it is the whole
 //! report and the outcome. A change of words or of meaning shows as a difference; after reading it,
-//! `PHOENIX_BLESS=1 cargo test -p phoenix-core --test corpus` writes the new ones. CI refuses to.
+//! `BLESS=1 cargo test -p phoenix-core --test corpus` writes the new ones. CI refuses to.
 
 #![expect(clippy::unwrap_used, reason = "a broken corpus should fail the test")]
 

@@ -19,19 +19,19 @@ const CLASSES: [RetryClass; 6] = [
 const NOW: Timestamp = Timestamp::from_unix(1_700_000_000);
 const SECOND: Duration = Duration::from_secs(1);
 
-fn until(left: i64) -> Option<Timestamp> {
-    Some(Timestamp::from_unix(NOW.unix() + left))
+fn until(left: i64) -> Timestamp {
+    Timestamp::from_unix(NOW.unix() + left)
 }
 
 /// When attempts are made, if every one fails, until `end` or a thousand of them.
 fn attempts(class: RetryClass, left: i64) -> Vec<i64> {
     let (mut at, mut made, end) = (NOW, Vec::new(), until(left));
     for attempt in 1..1000 {
-        if end.is_some_and(|end| at >= end) {
+        if at >= end {
             break;
         }
         made.push(at.unix() - NOW.unix());
-        at = at.plus(spacing(class, attempt, end, at));
+        at = at.plus(spacing(class, attempt, Some(end), at));
     }
     made
 }
@@ -41,7 +41,7 @@ proptest! {
     fn no_spacing_is_longer_than_a_tenth_of_what_is_left_or_shorter_than_a_second(
         class in select(&CLASSES[..]), attempts: u32, left in 1_i64..4_000_000_000,
     ) {
-        let spacing = spacing(class, attempts, until(left), NOW);
+        let spacing = spacing(class, attempts, Some(until(left)), NOW);
         prop_assert!(spacing >= SECOND);
         prop_assert!(spacing == SECOND || spacing.as_secs() * 10 <= left.unsigned_abs(), "{spacing:?} of {left}");
     }
@@ -50,7 +50,7 @@ proptest! {
     fn what_has_expired_is_tried_again_within_five_minutes(
         class in select(&CLASSES[..]), attempts: u32, ago in 0_i64..4_000_000_000, never: bool,
     ) {
-        let end = if never { None } else { until(-ago) };
+        let end = (!never).then(|| until(-ago));
         let spacing = spacing(class, attempts, end, NOW);
         prop_assert!((SECOND..=300 * SECOND).contains(&spacing), "{spacing:?}");
     }
@@ -59,9 +59,9 @@ proptest! {
     fn more_failures_never_shorten_it_and_more_time_never_does_either(
         class in select(&CLASSES[..]), attempts in 1_u32..60, left in 1_i64..40_000_000, more in 0_i64..40_000_000,
     ) {
-        let now = spacing(class, attempts, until(left), NOW);
-        prop_assert!(now <= spacing(class, attempts.saturating_add(1), until(left), NOW));
-        prop_assert!(now <= spacing(class, attempts, until(left + more), NOW));
+        let now = spacing(class, attempts, Some(until(left)), NOW);
+        prop_assert!(now <= spacing(class, attempts.saturating_add(1), Some(until(left)), NOW));
+        prop_assert!(now <= spacing(class, attempts, Some(until(left + more)), NOW));
     }
 
     #[test]
@@ -75,7 +75,7 @@ proptest! {
     fn a_guest_that_is_back_is_served_within_a_minute_or_a_tenth_of_what_is_left(
         before in proptest::option::of(0_u64..1_000_000), left in -1_000_i64..100_000_000,
     ) {
-        let wait = waiting(before.map(Duration::from_secs), until(left), NOW);
+        let wait = waiting(before.map(Duration::from_secs), Some(until(left)), NOW);
         prop_assert!((SECOND..=60 * SECOND).contains(&wait));
         prop_assert!(left <= 0 || wait == SECOND || wait.as_secs() * 10 <= left.unsigned_abs());
         prop_assert!(before.is_none_or(|before| wait.as_secs() <= (2 * before).max(10)));

@@ -65,9 +65,11 @@ impl Model {
         self.forget(key);
         match part {
             Part::Ready { patience } => {
-                drop(self.ready.insert(key, was.unwrap_or((command, now.plus(patience)))))
+                self.ready.insert(key, was.unwrap_or((command, now.plus(patience))));
             }
-            Part::Coming => drop(self.coming.insert(key, command)),
+            Part::Coming => {
+                self.coming.insert(key, command);
+            }
             Part::Willing | Part::Away => {}
         }
     }
