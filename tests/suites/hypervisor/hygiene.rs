@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, ensure};
+use phoenix_core::reason::Reason;
 use phoenix_testkit::hypervisor::{Guest, Hypervisor};
 use phoenix_testkit::{manifest, openssl};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::DATA;
 use crate::bed::Bed;
 
 /// Files that are larger hold no key of ours; the programs themselves are left out by this. So are journals, which
@@ -124,6 +126,34 @@ const BELONG: [&str; 10] = [
     "/mesh-client.key",
     "/portainer.key",
 ];
+
+/// Adds entries whose commands print their own key on both streams, whole and cut off, and fail: it is in everything
+/// that the guests say to both processes, and in what the error texts are made of.
+pub(crate) fn add_gossips(bed: &Bed, entries: &[Value]) -> Result<Vec<Value>> {
+    let names = [("gossip", 101, "lxc", "pct exec"), ("gossip-machine", 1001, "vm", "qm guest exec")];
+    let gossip = |(name, guest, kind, exec): (&str, u32, &str, &str)| {
+        let (key, cert) = ("/etc/app/tls/server-key.pem", "/etc/app/tls/server-cert.pem");
+        let script = format!("cat {key}; head -n 2 {key}; cat {key} >&2; tail -n 2 {key} >&2; exit 3");
+        json!({
+            "common_name": format!("{name}.internal.thinkheads.ai"),
+            "cert_path": format!("{DATA}/plain/{name}/server-cert.pem"),
+            "key_path": format!("{DATA}/plain/{name}/server-key.pem"),
+            "guest_id": guest,
+            "guest_type": kind,
+            "deliver": {"cert": cert, "key": key},
+            "post_renewal_command": format!("{exec} {guest} -- /bin/sh -c '{script}'"),
+        })
+    };
+    let all: Vec<Value> = entries.iter().cloned().chain(names.map(gossip)).collect();
+    bed.replace_manifest(&all)?;
+    for (name, ..) in names {
+        let failed = Reason::CommandFailed.code();
+        bed.wait_entry(name, "has failed", |entry| entry.reason.as_deref() == Some(failed))?;
+        let error = bed.entry(name)?.last_error.context("a failure has words")?.message;
+        ensure!(error.contains("[PEM block left out]"), "{name} did not say its key: {error}");
+    }
+    Ok(all)
+}
 
 /// Nothing but what belongs somewhere is there: in files of the box and its guests, in journals, in command lines and
 /// environments, in what the operator is told.
