@@ -9,6 +9,7 @@ use phoenix_devca::Fault;
 use phoenix_protocol::control::{CertificateState, CertificateStatus};
 use phoenix_testkit::daemon::{Daemon, Setup, TARGET_ROOT};
 use phoenix_testkit::embedded::EmbeddedCa;
+use phoenix_testkit::guests::{Guests, Kind};
 use phoenix_testkit::manifest::{self, Place};
 use phoenix_testkit::patience;
 use phoenix_testkit::scratch::Scratch;
@@ -146,4 +147,41 @@ fn a_lie_at_the_first_certificate_leaves_no_file_behind() -> Result<()> {
         Ok(())
     })?;
     court.honesty_helps(&vec![None; court.cases.len()])
+}
+
+/// With a key that does not fit, without its intermediate or for clients only, a pair would keep dockerd or nginx from
+/// starting.
+#[test]
+fn a_pair_that_would_keep_its_consumer_from_starting_never_reaches_the_guest() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let embedded = EmbeddedCa::start(&scratch, "phoenix")?;
+    let guests = Guests::new(&scratch)?;
+    guests.add(102, Kind::Lxc)?;
+    let mut entry = manifest::entry(&scratch, "web");
+    entry["guest_id"] = json!(102);
+    entry["guest_type"] = json!("lxc");
+    entry["deliver"] = json!({"cert": "/etc/web/cert.pem", "key": "/etc/web/key.pem"});
+    entry["post_renewal_command"] = json!("pct exec 102 -- systemctl restart web");
+    let programs = ["pct", "qm"].map(|name| guests.program(name));
+    let daemon = Setup::new(&scratch)?.issuer(&embedded.issuer()).programs(programs).start(&[entry])?;
+    let good = daemon.wait_entry("web", "is in use", is_done)?;
+    let delivered = || Snapshot::of(&scratch.join("guests/102/etc/web"));
+    let (before, runs) = (delivered()?, guests.calls_with("restart web").len());
+    for fault in [Fault::OtherKey, Fault::NoIntermediate, Fault::WrongEku] {
+        embedded.ca.fail_signing(fault.clone());
+        let asked = daemon.certctl(["renew", "--name", "web"])?;
+        ensure!(asked.status.code() == Some(1), "{fault:?}: {asked:?}");
+        let entry = daemon.entry("web")?;
+        ensure!(
+            tells(&entry, Reason::WrongAnswer, &[]) && entry.serial == good.serial,
+            "{fault:?}: {entry:?}"
+        );
+        delivered()?.same_as(&before).with_context(|| format!("{fault:?}"))?;
+        ensure!(guests.calls_with("restart web").len() == runs, "{fault:?}: the command was run");
+    }
+    embedded.ca.heal();
+    daemon
+        .wait_entry("web", "has a new certificate", |entry| is_done(entry) && entry.serial != good.serial)?;
+    ensure!(guests.calls_with("restart web").len() == runs + 1, "{:?}", guests.lines());
+    Ok(())
 }

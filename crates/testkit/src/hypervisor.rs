@@ -4,15 +4,13 @@
 //! seconds. The box ends with this process, however that ends: it hangs on a pipe.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
+use crate::keeper::{Keeper, words_of};
 use crate::{patience, peers};
 
 const SCRIPTS: [&str; 2] = [
@@ -77,35 +75,16 @@ impl Guest {
 /// A running box. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Hypervisor {
-    keeper: Child,
-    leader: u32,
+    keeper: Keeper,
 }
 
 impl Hypervisor {
     /// Boots a box and its three guests; returns when all are up.
     pub fn start() -> Result<Self> {
-        let roots = place();
-        ensure!(
-            roots.is_dir(),
-            "the root file systems of the box are not at {}: run `cargo xtask peers` once",
-            roots.display()
-        );
-        let mut keeper = Command::new(scripts().join("box.sh"))
-            .arg("run")
-            .arg(roots)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // Signals to the group of the test are not for it: it has to clear up.
-            .process_group(0)
-            .spawn()
-            .context("cannot start tests/hypervisor/box.sh")?;
-        let mut said = String::new();
-        let stdout = keeper.stdout.take().context("the box has no standard output")?;
-        BufReader::new(stdout).read_line(&mut said)?;
-        let leader = said.strip_prefix("up ").and_then(|pid| pid.trim().parse().ok());
+        let mut keeper = Keeper::start(&scripts().join("box.sh"), &place(), &[])?;
+        keeper.wait().context("the box")?;
         // From here on a failure takes the box down with it.
-        let this = Self { keeper, leader: leader.unwrap_or_default() };
-        ensure!(leader.is_some(), "the box did not come up: its words are on standard error");
+        let this = Self { keeper };
         for guest in Guest::ALL {
             this.boot(guest)?;
         }
@@ -115,7 +94,7 @@ impl Hypervisor {
 
     /// A path of the box, as seen from here. Links in the box that lead to absolute paths do not work.
     pub fn path(&self, inside: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root{inside}", self.leader))
+        PathBuf::from(format!("/proc/{}/root{inside}", self.keeper.leader()))
     }
 
     /// The memory-backed directories of a running guest, as seen from here: what is in them is in no overlay.
@@ -144,19 +123,19 @@ impl Hypervisor {
     pub fn run<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Output> {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", LIMIT]).arg(scripts().join("box.sh"));
-        command.args(["exec", &self.leader.to_string()]).args(words).stdin(Stdio::null());
+        command.args(["exec", &self.keeper.leader().to_string()]).args(words).stdin(Stdio::null());
         command.output().context("cannot run box.sh")
     }
 
     /// Runs a shell script in the box, which must succeed; what it printed.
     pub fn sh(&self, script: &str) -> Result<String> {
-        words_of(script, &self.run(["/bin/bash", "-euc", script])?)
+        words_of(script, "in the box", &self.run(["/bin/bash", "-euc", script])?)
     }
 
     /// Runs a shell script in a guest, which must succeed; what it printed.
     pub fn in_guest(&self, guest: Guest, script: &str) -> Result<String> {
         let words = ["lxc-attach", "--clear-env", "--name", guest.name(), "--", "/bin/bash", "-euc", script];
-        words_of(script, &self.run(words)?)
+        words_of(script, "in the box", &self.run(words)?)
     }
 
     /// Switches a guest off, without asking it.
@@ -198,29 +177,4 @@ impl Hypervisor {
         });
         ready.with_context(|| format!("guest {} is not up: {}", guest.name(), last.trim()))
     }
-}
-
-impl Drop for Hypervisor {
-    /// The end of its input ends the box; what does not end within its deadline is killed.
-    fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        let mut ended = || self.keeper.try_wait().ok().flatten();
-        if patience::until_or(Duration::from_secs(30), &mut ended).is_none() {
-            let _ = self.keeper.kill();
-            let _ = self.keeper.wait();
-        }
-    }
-}
-
-/// What a program printed, or an error with its words.
-fn words_of(what: &str, output: &Output) -> Result<String> {
-    let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    ensure!(
-        output.status.success(),
-        "`{what}` failed in the box ({}): {} {}",
-        output.status,
-        words(&output.stdout),
-        words(&output.stderr)
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -35,6 +35,7 @@ pub mod embedded;
 pub mod guests;
 pub mod https;
 pub mod hypervisor;
+mod keeper;
 pub mod machine;
 pub mod manifest;
 pub mod memory;

@@ -5,17 +5,15 @@
 //! seconds. A machine ends with this process, however that ends: it hangs on a pipe.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
+use crate::keeper::{Keeper, words_of};
 use crate::network::BRIDGE;
-use crate::{patience, peers};
+use crate::peers;
 
 const SCRIPT: &str = include_str!("../../../tests/consumers/prepare.sh");
 
@@ -35,31 +33,16 @@ pub fn place() -> PathBuf {
 /// A running machine. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Machine {
-    keeper: Child,
-    leader: u32,
+    keeper: Keeper,
     address: String,
 }
 
 impl Machine {
-    /// Begins to boot a machine with this address of the bridge's network; [`Machine::up`] waits for it.
+    /// Begins to boot a machine with this address of the bridge's network; [`Booting::up`] waits for it.
     pub fn boot(address: &str) -> Result<Booting> {
-        let roots = place();
-        ensure!(
-            roots.is_dir(),
-            "the root file system of the consumers is not at {}: run `cargo xtask peers` once",
-            roots.display()
-        );
-        let keeper = Command::new(scripts().join("machine.sh"))
-            .arg("run")
-            .arg(roots)
-            .args([BRIDGE, &format!("{address}/24")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // Signals to the group of the test are not for it: it has to clear up.
-            .process_group(0)
-            .spawn()
-            .context("cannot start tests/consumers/machine.sh")?;
-        Ok(Booting(Self { keeper, leader: 0, address: address.to_owned() }))
+        let script = scripts().join("machine.sh");
+        let keeper = Keeper::start(&script, &place(), &[BRIDGE, &format!("{address}/24")])?;
+        Ok(Booting(Self { keeper, address: address.to_owned() }))
     }
 
     /// Its address on the bridge.
@@ -69,12 +52,12 @@ impl Machine {
 
     /// Its PID 1, as seen from here.
     pub fn leader(&self) -> u32 {
-        self.leader
+        self.keeper.leader()
     }
 
     /// A path of the machine, as seen from here. Links in it that lead to absolute paths do not work.
     pub fn path(&self, inside: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root{inside}", self.leader))
+        PathBuf::from(format!("/proc/{}/root{inside}", self.leader()))
     }
 
     /// Copies a file into the machine, its directories made.
@@ -97,7 +80,7 @@ impl Machine {
     /// A command that runs a program in the machine.
     pub fn command<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", LIMIT]).args(enter(self.leader)).args(words).stdin(Stdio::null());
+        command.args(["--kill-after=5", LIMIT]).args(enter(self.leader())).args(words).stdin(Stdio::null());
         command
     }
 
@@ -109,16 +92,7 @@ impl Machine {
     /// Runs a shell script in the machine, which must succeed; what it printed.
     pub fn sh(&self, script: &str) -> Result<String> {
         let output = self.run(["/bin/bash", "-euc", script])?;
-        let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        ensure!(
-            output.status.success(),
-            "`{script}` failed at {} ({}): {} {}",
-            self.address,
-            output.status,
-            words(&output.stdout),
-            words(&output.stderr)
-        );
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        words_of(script, &format!("at {}", self.address), &output)
     }
 
     /// What a unit has logged since the machine was started.
@@ -135,11 +109,7 @@ impl Booting {
     /// Waits until the machine is up.
     pub fn up(self) -> Result<Machine> {
         let Self(mut machine) = self;
-        let mut said = String::new();
-        let stdout = machine.keeper.stdout.take().context("the machine has no standard output")?;
-        BufReader::new(stdout).read_line(&mut said)?;
-        let leader = said.strip_prefix("up ").and_then(|pid| pid.trim().parse().ok());
-        machine.leader = leader.context("the machine did not come up: its words are on standard error")?;
+        machine.keeper.wait().with_context(|| format!("the machine {}", machine.address))?;
         Ok(machine)
     }
 }
@@ -151,16 +121,4 @@ pub(crate) fn enter(leader: u32) -> Vec<String> {
     let environment =
         ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"];
     words.into_iter().chain(environment).map(str::to_owned).collect()
-}
-
-impl Drop for Machine {
-    /// The end of its input ends the machine; what does not end within its deadline is killed.
-    fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        let mut ended = || self.keeper.try_wait().ok().flatten();
-        if patience::until_or(Duration::from_secs(30), &mut ended).is_none() {
-            let _ = self.keeper.kill();
-            let _ = self.keeper.wait();
-        }
-    }
 }

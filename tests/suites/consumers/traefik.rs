@@ -138,7 +138,8 @@ fn labels_do_not_open_a_way_around(bed: &Bed) -> Result<()> {
     let ask = bed.ask("portainer", STATUS);
     wait_for_answer("with tls=true", &ask.clone().with(&bed.client), 200)?;
     ask.expect_refusal()?;
-    ask.with(&bed.pki.strange_pair("traefik-client")?).expect_refusal()
+    ask.clone().with(&bed.pki.strange_pair("traefik-client")?).expect_refusal()?;
+    ask.with(&bed.pki.pair("server-only", "traefik-client", Use::Server)?).expect_refusal()
 }
 
 fn the_certificate_of_the_house_is_served(bed: &Bed) -> Result<()> {
