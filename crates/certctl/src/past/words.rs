@@ -56,7 +56,12 @@ fn words(what: &Happening) -> (String, Option<String>) {
 }
 
 fn run_head(run: &Run) -> String {
-    let argv: Vec<String> = run.argv.iter().map(|word| quoted(word)).collect();
+    // A script is in `--json`; here it would hide what it is part of.
+    let word = |word: &String| match word.lines().count() {
+        0 | 1 => quoted(word),
+        lines => format!("[script of {lines} lines]"),
+    };
+    let argv: Vec<String> = run.argv.iter().map(word).collect();
     format!("ran {} ({}, {} ms, profile {})", argv.join(" "), run.ended, run.milliseconds, run.profile)
 }
 

@@ -93,7 +93,7 @@ impl Runner for Audited<'_> {
 }
 
 fn log(at: Timestamp, spec: &CommandSpec, outcome: Result<&Finished, &SandboxError>) {
-    let command = excerpt(&spec.argv.join(" "));
+    let command = in_a_line(&spec.argv);
     let finished = match outcome {
         Ok(finished) => finished,
         Err(error) => {
@@ -117,9 +117,28 @@ fn log(at: Timestamp, spec: &CommandSpec, outcome: Result<&Finished, &SandboxErr
     }
 }
 
+/// A command line for people: of a word with several lines, such as a script, no more than its length.
+fn in_a_line(argv: &[String]) -> String {
+    let word = |word: &String| match word.lines().count() {
+        0 | 1 => word.clone(),
+        lines => format!("[script of {lines} lines]"),
+    };
+    excerpt(&argv.iter().map(word).collect::<Vec<_>>().join(" "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_script_does_not_hide_the_command_line_that_it_is_part_of() {
+        let argv =
+            ["/usr/sbin/pct", "exec", "102", "--", "/bin/sh", "-c", "umask 077\ncat > /etc/x\nexit 0\n"];
+        assert_eq!(
+            in_a_line(&argv.map(str::to_owned)),
+            "/usr/sbin/pct exec 102 -- /bin/sh -c [script of 3 lines]"
+        );
+    }
 
     #[test]
     fn guest_programs_are_those_of_the_allow_list() {

@@ -1,5 +1,7 @@
 //! `deliver`: the pair into an entry's guest.
 
+use std::time::Instant;
+
 use phoenix_core::facts::{Deed, FileFact};
 use phoenix_core::manifest::{Delivery, Entry, Guest, Mode, Owner};
 use phoenix_core::name::AbsolutePath;
@@ -58,10 +60,18 @@ impl Executor {
             return Err(Trouble::new(Reason::BadRequest, message));
         };
         let files = destinations(wanted)?.files(own)?;
-        let paths: Vec<_> = files.iter().map(|file| file.path.to_string()).collect();
+        let paths: Vec<_> = files.iter().map(|file| file.path.as_str().to_owned()).collect();
         let sent = delivery::Delivery { guest, files };
+        let began = Instant::now();
         let found = self.reach_guest(guest.kind, trail, |hypervisor| sent.deliver(hypervisor))?;
-        tracing::info!(name = %entry.name, %guest, ?paths, serial = %own.leaf().serial, "files delivered");
+        tracing::info!(
+            name = %entry.name,
+            serial = %own.leaf().serial,
+            "{}: delivered into {guest} in {} ms: {}",
+            entry.name,
+            began.elapsed().as_millis(),
+            paths.join(", ")
+        );
         Ok(found)
     }
 
