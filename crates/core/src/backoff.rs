@@ -74,6 +74,24 @@ mod tests {
         assert_eq!(spacing(RetryClass::Blocked, 9, end, now), Duration::from_secs(10));
     }
 
+    /// As `docs/design/009-issuer-outages.md` tells.
+    #[test]
+    fn the_last_hour_of_any_certificate_sees_seventy_attempts_and_the_hours_before_it_few() {
+        for lifetime in [3600, 28_800, 2_592_000] {
+            let end = Timestamp::from_unix(lifetime);
+            let mut now = Timestamp::from_unix(0);
+            let (mut attempts, mut last_hour) = (0_u32, 0);
+            while now < end {
+                attempts += 1;
+                last_hour += u32::from(end.since(now) <= LONGEST);
+                now = now.plus(spacing(RetryClass::Transport, attempts, Some(end), now));
+            }
+            assert!((60..=75).contains(&last_hour), "{lifetime}: {last_hour} in the last hour");
+            let hours_before = u32::try_from(lifetime / 3600).unwrap();
+            assert!(attempts - last_hour <= hours_before + 30, "{lifetime}: {attempts} in all");
+        }
+    }
+
     #[test]
     fn a_guest_that_stays_away_is_looked_for_less_often_but_every_minute() {
         let now = Timestamp::from_unix(0);
