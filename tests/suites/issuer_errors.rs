@@ -140,6 +140,32 @@ fn every_wrong_setting_is_told_with_step_ca_0_19_0() -> Result<()> {
     every_wrong_setting_is_told(StepCaVersion::V0_19_0)
 }
 
+/// A password that is put right is used as soon as the executor is asked about the file, whatever the spacing.
+#[test]
+fn a_wrong_password_blocks_until_its_file_is_put_right_and_no_longer() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let ca = StepCa::start_in(&scratch.join("ca"), StepCaVersion::V0_30_2, &Options::default())?;
+    let right = fs::read(&ca.password_file)?;
+    fs::write(&ca.password_file, "not the password\n")?;
+    let entry = manifest::entry(&scratch, "web");
+    let setup = Setup::new(&scratch)?.step_ca(&ca).lines("[renewal]\npoll = \"1s\"\n");
+    let daemon = setup.start(&[entry])?;
+    let file = ca.password_file.display().to_string();
+    let words = ["does not open the key", ca.provisioner.as_str(), file.as_str(), "when the file changes"];
+    let entry = daemon.wait_entry("web", "tells of the wrong password", |entry| {
+        tells(entry, Reason::WrongPassword, &words)
+    })?;
+    let (Some(error), Some(next)) = (&entry.last_error, entry.next_attempt_at) else {
+        anyhow::bail!("no next attempt is told: {entry:?}")
+    };
+    // Nothing is tried meanwhile, since it could not help.
+    ensure!(next.since(error.at).as_secs() >= 60, "{entry:?}");
+    fs::write(&ca.password_file, right)?;
+    let entry = daemon.wait_entry("web", "is ok", is_done)?;
+    ensure!(entry.not_before.context("it has no beginning")? < next, "it waited for its spacing: {entry:?}");
+    secrets_are_not_told(&daemon.log(), &ca)
+}
+
 #[test]
 fn a_ca_that_is_not_there_yet_is_waited_for() -> Result<()> {
     let scratch = Scratch::new()?;

@@ -1,7 +1,7 @@
 //! The issuers: their clients, and what they said. Whether one can be asked is for its
 //! [`Breaker`](phoenix_core::breaker::Breaker) to know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +20,8 @@ use tokio::sync::Semaphore;
 /// One issuer.
 pub(crate) struct Authority {
     settings: IssuerSettings,
+    /// Tells one state of password and roots from another; none before the executor has told.
+    version: Option<String>,
     roots: Option<String>,
     client: Option<Arc<dyn Issuer>>,
     /// Why we cannot make a client for it.
@@ -31,6 +33,15 @@ pub(crate) struct Authority {
     permits: Arc<Semaphore>,
     /// How often it was found out of reach, for the jobs that wait for their turn.
     outages: Arc<AtomicU64>,
+}
+
+/// What is new about the issuers.
+#[derive(Debug, Default)]
+pub(crate) struct Informed {
+    /// One can be asked that could not before.
+    pub better: bool,
+    /// These have another password or other roots.
+    pub changed: BTreeSet<IssuerName>,
 }
 
 /// What a job needs to ask an issuer.
@@ -91,16 +102,20 @@ impl Authorities {
         entry.issuers.iter().filter_map(|name| self.0.get(name)?.roots.clone()).collect()
     }
 
-    /// Takes in what the executor knows of the issuers. True when one can be asked that could not before.
-    pub(crate) fn inform(&mut self, facts: &[IssuerFacts]) -> bool {
-        let mut better = false;
+    /// Takes in what the executor knows of the issuers.
+    pub(crate) fn inform(&mut self, facts: &[IssuerFacts]) -> Informed {
+        let mut informed = Informed::default();
         for facts in facts {
             let Some(authority) = self.0.get_mut(&facts.name) else { continue };
             let before = authority.breaker.usable();
             authority.inform(facts);
-            better |= !before && authority.breaker.usable();
+            informed.better |= !before && authority.breaker.usable();
+            let known = authority.version.replace(facts.version.clone());
+            if known.is_some_and(|known| known != facts.version) {
+                informed.changed.insert(facts.name.clone());
+            }
         }
-        better
+        informed
     }
 
     /// Whether some issuer of the entry can be asked at `now`.
@@ -215,6 +230,7 @@ impl Authority {
         );
         let mut authority = Self {
             settings: settings.clone(),
+            version: None,
             roots: None,
             client: None,
             unusable: None,

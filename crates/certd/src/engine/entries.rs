@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use phoenix_core::lifecycle::{Action, Stage, State};
 use phoenix_core::manifest::Entry;
-use phoenix_core::name::AbsolutePath;
+use phoenix_core::name::{AbsolutePath, IssuerName};
 use phoenix_core::schedule::Jitter;
 use phoenix_core::time::Timestamp;
 use tokio::sync::Semaphore;
@@ -97,6 +97,12 @@ impl Entries {
     /// All entries, in manifest order.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = &Tracked> {
         self.order.iter().filter_map(|key| self.tracked.get(key))
+    }
+
+    /// Keys of the entries that one of `issuers` serves.
+    pub(crate) fn of_any(&self, issuers: &BTreeSet<IssuerName>) -> Vec<AbsolutePath> {
+        let served = |tracked: &Tracked| tracked.entry.issuers.iter().any(|issuer| issuers.contains(issuer));
+        self.tracked.iter().filter(|(_, tracked)| served(tracked)).map(|(key, _)| key.clone()).collect()
     }
 
     /// The entry with this name or full common name, and its key.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use super::{Engine, Message};
-use crate::authorities::Look;
+use crate::authorities::{Informed, Look};
 use crate::clock::now;
 use crate::executor::Executor;
 use crate::jobs::IssuerNews;
@@ -47,11 +47,17 @@ impl Engine {
     }
 
     pub(super) fn informed(&mut self, facts: &[IssuerFacts]) {
-        if self.authorities.inform(facts) {
+        let Informed { better, changed } = self.authorities.inform(facts);
+        if better {
             for key in self.entries.keys() {
                 self.send(&key, Event::IssuerBack);
                 // A pair that could not be judged without a root can be judged now.
                 self.send(&key, Event::Look);
+            }
+        }
+        if !changed.is_empty() {
+            for key in self.entries.of_any(&changed) {
+                self.send(&key, Event::IssuerChanged);
             }
         }
         self.look_at_issuers(now());

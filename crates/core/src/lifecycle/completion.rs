@@ -36,6 +36,7 @@ pub(super) fn absorb(
         | Event::Sweep
         | Event::Rewritten
         | Event::IssuerBack
+        | Event::IssuerChanged
         | Event::Invited
         | Event::Withdrawn
         | Event::Ordered(_)

@@ -165,12 +165,17 @@ impl Memory {
     /// have changed meanwhile; every other wait goes on.
     #[must_use]
     pub fn restarted(mut self, now: Timestamp) -> Self {
-        for failure in self.failures.values_mut() {
-            if failure.trouble.reason.class() == RetryClass::Blocked {
-                failure.next_attempt_at = failure.next_attempt_at.min(now);
-            }
+        for stage in self.failures.keys().copied().collect::<Vec<_>>() {
+            self.unblock(stage, now);
         }
         self
+    }
+
+    /// What blocked `stage` may have been mended: it is tried again at once. False when it was not blocked.
+    pub fn unblock(&mut self, stage: Stage, now: Timestamp) -> bool {
+        let failure = self.failures.get_mut(&stage);
+        let blocked = failure.filter(|failure| failure.trouble.reason.class() == RetryClass::Blocked);
+        blocked.map(|failure| failure.next_attempt_at = failure.next_attempt_at.min(now)).is_some()
     }
 
     /// Moves what lies after `now` back to it, spacing included: the clock was set back, and waits counted from a

@@ -97,6 +97,8 @@ pub enum Event {
     Rewritten,
     /// An issuer that could not be asked can be asked again.
     IssuerBack,
+    /// Something about an issuer of the entry was changed: its password, its roots.
+    IssuerChanged,
     /// The command that the entry waits for is about to run for others: it may go along.
     Invited,
     /// [`Action::Activate`] was not begun and will not be: something happened while it was held for others.
@@ -201,6 +203,11 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
                 look(&mut state, &mut actions);
             }
         }
+        Event::IssuerChanged => {
+            if state.memory.unblock(Stage::Issue, now) {
+                look(&mut state, &mut actions);
+            }
+        }
         Event::Invited => {
             if matches!(state.phase, Phase::Idle) {
                 look(&mut state, &mut actions);
@@ -264,6 +271,7 @@ impl Event {
             | Self::Sweep
             | Self::Rewritten
             | Self::IssuerBack
+            | Self::IssuerChanged
             | Self::Invited
             | Self::Withdrawn
             | Self::Ordered(_)

@@ -119,6 +119,7 @@ impl Anchors {
             fingerprints: anchor.roots.map(|roots| roots.fingerprints()).unwrap_or_default(),
             trouble: anchor.trouble,
             warnings: anchor.warnings,
+            version: String::new(),
         }
     }
 

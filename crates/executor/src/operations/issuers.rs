@@ -11,6 +11,7 @@ use super::Executor;
 use super::observe::require_own;
 use crate::anchors::password::Password;
 use crate::anchors::writable_warning;
+use crate::authority::digest_of;
 use crate::clock;
 
 impl Executor {
@@ -51,22 +52,34 @@ impl Executor {
     }
 }
 
-/// Adds what is wrong with an issuer's password files, without reading them.
+/// Adds what there is to say about an issuer's password files, without reading them.
 fn add_passwords(fact: &mut IssuerFacts, issuer: &IssuerSettings) {
-    let IssuerKind::StepCa(settings) = &issuer.kind else { return };
-    let first = look_at_password(&settings.provisioner, &mut fact.warnings);
-    fact.trouble = fact.trouble.take().or(first);
-    // A client provisioner serves some entries only: without its password the issuer still works for the others.
-    let second = settings.client_provisioner.as_ref();
-    if let Some(trouble) = second.and_then(|client| look_at_password(client, &mut fact.warnings)) {
-        fact.warnings.push(trouble.message);
+    let mut stamps = Vec::new();
+    if let IssuerKind::StepCa(settings) = &issuer.kind {
+        let first = look_at_password(&settings.provisioner, &mut fact.warnings, &mut stamps);
+        fact.trouble = fact.trouble.take().or(first);
+        // A client provisioner serves some entries only: without its password the issuer still works for the others.
+        let second = settings.client_provisioner.as_ref();
+        let second = second.and_then(|client| look_at_password(client, &mut fact.warnings, &mut stamps));
+        fact.warnings.extend(second.map(|trouble| trouble.message));
     }
+    fact.version = digest_of(&(&fact.fingerprints, stamps));
 }
 
-fn look_at_password(provisioner: &ProvisionerSettings, warnings: &mut Vec<String>) -> Option<Trouble> {
+fn look_at_password(
+    provisioner: &ProvisionerSettings,
+    warnings: &mut Vec<String>,
+    stamps: &mut Vec<String>,
+) -> Option<Trouble> {
     let source = provisioner.password.as_ref()?;
     if let PasswordSource::File(path) = source {
         warnings.extend(writable_warning("provisioner password", path));
     }
-    Password::find(source).err()
+    match Password::find(source) {
+        Ok(password) => {
+            stamps.push(format!("{:?}", password.stamp()));
+            None
+        }
+        Err(trouble) => Some(trouble),
+    }
 }

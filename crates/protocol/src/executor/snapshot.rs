@@ -94,4 +94,7 @@ pub struct IssuerFacts {
     pub trouble: Option<Trouble>,
     /// Permanent warnings such as `trust-anchor-writable`.
     pub warnings: Vec<String>,
+    /// Another text whenever its roots or password files are other ones. Tells nothing else about them.
+    #[serde(default)]
+    pub version: String,
 }

@@ -341,6 +341,7 @@ fn describe(event: &Event) -> String {
         Event::Sweep => "sweep".into(),
         Event::Rewritten => "rewritten".into(),
         Event::IssuerBack => "issuer back".into(),
+        Event::IssuerChanged => "issuer changed".into(),
         Event::Ordered(request) => format!("ordered {request:?}"),
         Event::OrderedBack => "ordered back".to_owned(),
         Event::Issued(Ok(offer)) => format!("issued {}", offer.chain),

@@ -145,3 +145,20 @@ fn what_was_done_before_an_order_does_not_fulfil_it() {
         assert!(bench.state.memory.order.is_some());
     }
 }
+
+#[test]
+fn what_an_issuer_blocked_is_tried_at_once_when_the_issuer_changed_and_nothing_else_is() {
+    for (reason, tried) in [(Reason::WrongPassword, true), (Reason::CaError, false)] {
+        let mut bench = Bench::new();
+        let blank = samples::blank(&bench.entry, NOW);
+        bench.send(Event::Look);
+        assert_eq!(bench.send(Event::Observed(Ok(blank.clone()))), [Action::Issue]);
+        bench.send(Event::Issued(Err((Stage::Issue, Trouble::new(reason, "no")))));
+        bench.pass(2);
+        let actions = bench.send(Event::IssuerChanged);
+        assert_eq!(actions, if tried { vec![Action::Observe] } else { vec![] }, "{reason}");
+        if tried {
+            assert_eq!(bench.send(Event::Observed(Ok(blank))), [Action::Issue]);
+        }
+    }
+}
