@@ -135,10 +135,11 @@ impl<'t, 'r> Fields<'t, 'r> {
     pub(crate) fn object<T>(
         &mut self,
         key: &str,
+        example: &str,
         severity: Severity,
         read: impl FnOnce(&mut Fields<'_, '_>) -> Result<T, Reported>,
     ) -> Result<Option<T>, Reported> {
-        self.optional(key, |value| table(value).map(|_| ()))?;
+        self.optional(key, |value| table(value, example).map(|_| ()))?;
         match self.find(key) {
             Some((value, path)) => self.inner(value, path, severity, read).map(Some),
             None => Ok(None),
@@ -149,15 +150,16 @@ impl<'t, 'r> Fields<'t, 'r> {
     pub(crate) fn objects<T>(
         &mut self,
         key: &str,
+        example: &str,
         severity: Severity,
         mut read: impl FnMut(&mut Fields<'_, '_>) -> Result<T, Reported>,
     ) -> Result<Vec<T>, Reported> {
         let Some((Value { kind: Kind::List(items), .. }, path)) = self.find(key) else {
-            return Ok(self.object(key, severity, read)?.into_iter().collect());
+            return Ok(self.object(key, example, severity, read)?.into_iter().collect());
         };
         let read_item = |(index, item): (usize, &Value)| {
             let path = format!("{path}[{index}]");
-            if let Err(problems) = table(item) {
+            if let Err(problems) = table(item, example) {
                 for problem in problems.0 {
                     self.report_at(&path, item.span.clone(), problem.severity(severity));
                 }
@@ -176,7 +178,7 @@ impl<'t, 'r> Fields<'t, 'r> {
         severity: Severity,
         read: impl FnOnce(&mut Fields<'_, '_>) -> Result<T, Reported>,
     ) -> Result<T, Reported> {
-        let own = table(value).map_err(|_| Reported)?;
+        let Kind::Table(own) = &value.kind else { return Err(Reported) };
         let mut fields = Fields::new(own, opening(value), path, severity, &mut *self.report);
         let result = read(&mut fields);
         let found = fields.found;
@@ -288,11 +290,11 @@ pub(crate) fn number(range: std::ops::RangeInclusive<u32>) -> impl Fn(&Value) ->
     }
 }
 
-/// A table.
-pub(crate) fn table(value: &Value) -> Reading<&Table> {
+/// A table, such as `example`.
+pub(crate) fn table<'t>(value: &'t Value, example: &str) -> Reading<&'t Table> {
     match &value.kind {
         Kind::Table(table) => Ok(table),
-        _ => Err(wrong_type(value, "an object", "write `{ … }`").into()),
+        _ => Err(wrong_type(value, "an object", format!("write it such as {example}")).into()),
     }
 }
 

@@ -44,7 +44,11 @@ fn of_table(table: &DeTable<'_>) -> Table {
 fn of_value(value: &Spanned<DeValue<'_>>) -> Value {
     let kind = match value.get_ref() {
         DeValue::String(text) => Kind::Text(text.clone().into_owned()),
-        DeValue::Integer(number) => Kind::Number(number.to_string()),
+        DeValue::Integer(number) => {
+            // Numbers may be written as 0x10 or 1_000.
+            let plain = i64::from_str_radix(number.as_str(), number.radix());
+            Kind::Number(plain.map_or_else(|_| number.to_string(), |plain| plain.to_string()))
+        }
         DeValue::Float(number) => Kind::Number(number.to_string()),
         DeValue::Boolean(flag) => Kind::Bool(*flag),
         DeValue::Datetime(time) => Kind::Text(time.to_string()),

@@ -33,7 +33,7 @@ pub(super) fn read(
     if argv.is_ok() {
         expansions(fields);
     }
-    let limits = fields.object("command", Severity::StageError, limits);
+    let limits = fields.object("command", "{\"timeout\": \"2m\"}", Severity::StageError, limits);
     let (timeout, min_interval) = limits?.unwrap_or((TIMEOUT, None));
     Ok(argv?.map(|argv| PostCommand { argv, timeout, min_interval }))
 }
@@ -141,18 +141,23 @@ fn allowed<'a>(program: &str, commands: &'a [AbsolutePath]) -> Result<&'a Absolu
 
 /// When the command may run.
 pub(super) fn window(fields: &mut Fields<'_, '_>) -> Result<Option<Window>, Reported> {
-    let window = fields.object("window", Severity::StageError, |fields| {
-        fields.check_keys(WINDOW, Severity::Warning);
-        let cron = fields.require("cron", "say when the window opens, such as \"0 3 * * *\"", |value| {
-            let expression = text(value)?;
-            Schedule::parse(expression).map_err(|error| Problem::plain(error.to_string()))?;
-            Ok(expression.to_owned())
-        });
-        let duration =
-            fields.require("duration", "say how long the window stays open, such as \"2h\"", duration);
-        let timezone = fields.optional("timezone", timezone);
-        Ok(Window { cron: cron?, duration: duration?, timezone: timezone? })
-    });
+    let window = fields.object(
+        "window",
+        "{\"cron\": \"0 3 * * *\", \"duration\": \"2h\"}",
+        Severity::StageError,
+        |fields| {
+            fields.check_keys(WINDOW, Severity::Warning);
+            let cron = fields.require("cron", "say when the window opens, such as \"0 3 * * *\"", |value| {
+                let expression = text(value)?;
+                Schedule::parse(expression).map_err(|error| Problem::plain(error.to_string()))?;
+                Ok(expression.to_owned())
+            });
+            let duration =
+                fields.require("duration", "say how long the window stays open, such as \"2h\"", duration);
+            let timezone = fields.optional("timezone", timezone);
+            Ok(Window { cron: cron?, duration: duration?, timezone: timezone? })
+        },
+    );
     if fields.has("window") && !fields.has("post_renewal_command") {
         fields.warn("window", "`window` without `post_renewal_command` has no effect", "remove it");
     }

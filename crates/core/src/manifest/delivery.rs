@@ -12,6 +12,9 @@ pub(super) const KINDS: &[(&str, GuestKind)] = &[("lxc", GuestKind::Lxc), ("vm",
 /// Fields of `deliver`.
 pub(super) const DELIVER: &[&str] = &["cert", "key", "ca", "owner", "permissions", "cert_permissions"];
 
+/// A `deliver` that works.
+const DELIVERED: &str = "{\"cert\": \"/etc/ssl/web.crt\", \"key\": \"/etc/ssl/web.key\"}";
+
 /// The VMIDs of Proxmox.
 const VMIDS: std::ops::RangeInclusive<u32> = 100..=999_999_999;
 
@@ -25,8 +28,16 @@ pub(super) fn read(fields: &mut Fields<'_, '_>) -> Result<Option<(Guest, Deliver
     }
     // A wrong type was reported with the files.
     let include_ca = fields.find("include_ca").is_some_and(|(value, _)| value.kind == Kind::Bool(true));
-    let explicit = fields.object("deliver", Severity::StageError, |fields| explicit(fields, include_ca));
-    if id.is_ok() && kind.is_ok() && !fields.has("deliver") && !fields.has("post_renewal_command") {
+    let explicit =
+        fields.object("deliver", DELIVERED, Severity::StageError, |fields| explicit(fields, include_ca));
+    let kind = match kind {
+        Ok(Some(kind)) => Ok(kind),
+        Ok(None) => kind_by_command(fields),
+        Err(Reported) => Err(Reported),
+    };
+    let delivery = explicit?.unwrap_or(Delivery::Legacy { ca: include_ca });
+    let (kind, id) = (kind?, id?);
+    if !fields.has("deliver") && !fields.has("post_renewal_command") {
         let help = "add a `post_renewal_command` that moves /tmp/cert.pem and /tmp/key.pem into place, or name the \
                     destinations in `deliver`";
         fields.warn(
@@ -35,12 +46,7 @@ pub(super) fn read(fields: &mut Fields<'_, '_>) -> Result<Option<(Guest, Deliver
             help,
         );
     }
-    let kind = match kind? {
-        Some(kind) => Ok(kind),
-        None => kind_by_command(fields),
-    };
-    let delivery = explicit?.unwrap_or(Delivery::Legacy { ca: include_ca });
-    let (kind, id) = (kind?, id?);
+
     Ok(id.map(|id| (Guest { kind, id }, delivery)))
 }
 
@@ -52,7 +58,7 @@ fn without_guest(fields: &mut Fields<'_, '_>) {
             "add `guest_id`, or remove it",
         );
     }
-    if fields.read("deliver", |value| table(value).map(|_| ())).is_some() {
+    if fields.read("deliver", |value| table(value, DELIVERED).map(|_| ())).is_some() {
         let problem =
             Problem::new("`deliver` without a guest", "add `guest_id` and `guest_type`, or remove it");
         fields.report("deliver", problem.severity(Severity::StageError));

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::San;
 use crate::diagnostic::fields::{Fields, boolean, list, parsed, text};
+use crate::diagnostic::render::is_unseen;
 use crate::diagnostic::report::{Problem, Problems, Reading, Reported};
 use crate::diagnostic::tree::{Kind, Value};
 
@@ -174,9 +175,10 @@ fn common_name(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("the common name is empty: write the main name of the certificate".to_owned());
     }
-    if text.chars().any(char::is_control) || text.trim() != text {
+    if text.chars().any(|c| c.is_control() || is_unseen(c)) || text.trim() != text {
         return Err(
-            "the common name contains control characters, or spaces at its ends: remove them".to_owned()
+            "the common name contains characters that are not seen, or spaces at its ends: remove them"
+                .to_owned(),
         );
     }
     if text.len() > MAX_COMMON_NAME {

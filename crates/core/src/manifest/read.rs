@@ -121,7 +121,7 @@ fn object_form<'t>(
             Kind::List(_) => Ok(()),
             _ => Err(wrong_type(value, "an array of entries", "write `[ … ]`").into()),
         });
-    let defaults = fields.object("defaults", Severity::Error, |defaults| {
+    let defaults = fields.object("defaults", "{\"validity\": \"24h\"}", Severity::Error, |defaults| {
         let all = [OPTIONAL, REQUIRED].concat();
         defaults.check_keys(&all, Severity::Warning);
         for key in REQUIRED {
@@ -133,7 +133,7 @@ fn object_form<'t>(
     });
     let failed = fields.found().iter().any(|found| found.severity == Severity::Error);
     let Some(Value { kind: Kind::List(entries), .. }) = top.get("certificates") else { return None };
-    let mut shared = top.get("defaults").and_then(|value| table(value).ok()).cloned();
+    let mut shared = top.get("defaults").and_then(|value| table(value, "").ok()).cloned();
     if let Some(shared) = &mut shared {
         shared.pairs.retain(|(key, _)| !REQUIRED.contains(&key.text.as_str()));
     }

@@ -41,27 +41,33 @@ pub(super) fn read(
     names: &Names,
 ) -> Result<(Vec<Verify>, Vec<Client>), Reported> {
     let mut clients = Vec::new();
-    let all = fields.objects("verify", Severity::StageError, |fields| {
-        match KINDS.map(|kind| fields.has(kind)) {
-            [true, false, false] => tls(fields, names, &mut clients),
-            [false, true, false] => accepted_by(fields),
-            [false, false, true] => by_command(fields, context),
-            [false, false, false] => {
-                fields.check_keys(&[TLS, COMMAND, &["accepted_by"]].concat(), Severity::Warning);
-                fields.missing("tls", "write one of `tls`, `accepted_by` and `command`");
-                Err(Reported)
-            }
-            [_, accepted_by, _] => {
-                let (key, help) =
-                    (if accepted_by { "accepted_by" } else { "command" }, "make each an object of its own");
-                fields.report(
-                    key,
-                    Problem::new("this object has two of `tls`, `accepted_by` and `command`", help),
-                );
-                Err(Reported)
-            }
-        }
-    })?;
+    let all =
+        fields.objects(
+            "verify",
+            "{\"tls\": \"10.0.0.111:2376\"}",
+            Severity::StageError,
+            |fields| match KINDS.map(|kind| fields.has(kind)) {
+                [true, false, false] => tls(fields, names, &mut clients),
+                [false, true, false] => accepted_by(fields),
+                [false, false, true] => by_command(fields, context),
+                [false, false, false] => {
+                    fields.check_keys(&[TLS, COMMAND, &["accepted_by"]].concat(), Severity::Warning);
+                    fields.missing("tls", "write one of `tls`, `accepted_by` and `command`");
+                    Err(Reported)
+                }
+                [_, accepted_by, _] => {
+                    let (key, help) = (
+                        if accepted_by { "accepted_by" } else { "command" },
+                        "make each an object of its own",
+                    );
+                    fields.report(
+                        key,
+                        Problem::new("this object has two of `tls`, `accepted_by` and `command`", help),
+                    );
+                    Err(Reported)
+                }
+            },
+        )?;
     Ok((all, clients))
 }
 

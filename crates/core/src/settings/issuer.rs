@@ -36,6 +36,8 @@ enum Type {
     Acme,
 }
 
+/// How an issuer begins.
+const ISSUER: &str = "[[issuer]], and its keys on the lines below";
 const TYPES: &[(&str, Type)] = &[("step-ca", Type::StepCa), ("acme", Type::Acme)];
 const CHALLENGES: &[(&str, ChallengeKind)] = &[
     ("http-01", ChallengeKind::Http01),
@@ -56,10 +58,10 @@ pub(super) fn issuers(
             let help = "there may be several: write [[issuer]], in double brackets";
             Err(wrong_type(value, "an array of tables", help).into())
         }
-        _ => filled(list(|value| table(value).map(|_| ())))(value),
+        _ => filled(list(|value| table(value, ISSUER).map(|_| ())))(value),
     };
     fields.require("issuer", "add a table [[issuer]] that says who issues certificates", shape)?;
-    let found = fields.objects("issuer", Severity::Error, |fields| issuer(fields, commands));
+    let found = fields.objects("issuer", ISSUER, Severity::Error, |fields| issuer(fields, commands));
     if let Some(Value { kind: Kind::List(items), .. }) = root.get("issuer") {
         unique_names(items, report);
     }
@@ -196,7 +198,7 @@ fn hook(value: &Value, commands: &[AbsolutePath]) -> Reading<Vec<String>> {
 fn unique_names(items: &[Value], report: &mut Report) {
     let mut seen = HashSet::new();
     for (index, value) in items.iter().enumerate() {
-        let Ok(own) = table(value) else { continue };
+        let Kind::Table(own) = &value.kind else { continue };
         let Some(Value { kind: Kind::Text(name), .. }) = own.get("name") else { continue };
         if !seen.insert(name.as_str()) {
             let path = format!("issuer[{index}]");

@@ -27,29 +27,35 @@ enum Word {
 const WORDS: &[(&str, Word)] = &[("strict", Word::Strict), ("guest", Word::Guest), ("plain", Word::Plain)];
 
 /// One for each of `commands`, in their order: as the tables say, and by the program's name where they are silent.
+/// Without `commands`, which were wrong, the tables are only checked.
 pub(super) fn programs(
     fields: &mut Fields<'_, '_>,
-    commands: &[AbsolutePath],
+    commands: Option<&[AbsolutePath]>,
 ) -> Result<Vec<ProgramSettings>, Reported> {
     let mut seen = HashSet::new();
-    let given = fields.objects("program", Severity::Error, |table| {
-        table.check_keys(KEYS, Severity::Error);
-        let path = table.require("path", "name one of `commands`", parsed(str::parse::<AbsolutePath>));
-        let path = path.and_then(|path| listed(table, path, commands));
-        let confined = confined(table, path.as_ref().ok());
-        let program = ProgramSettings { path: path?, confined: confined? };
-        if !seen.insert(program.path.clone()) {
-            let problem = Problem::new(
-                format!("an earlier table is about `{}`, too", program.path),
-                "put everything about one program into one table",
-            );
-            table.report("path", problem);
-            return Err(Reported);
-        }
-        Ok(program)
-    })?;
+    let given = fields.objects(
+        "program",
+        "[[executor.program]], and its keys on the lines below",
+        Severity::Error,
+        |table| {
+            table.check_keys(KEYS, Severity::Error);
+            let path = table.require("path", "name one of `commands`", parsed(str::parse::<AbsolutePath>));
+            let path = path.and_then(|path| listed(table, path, commands));
+            let confined = confined(table, path.as_ref().ok());
+            let program = ProgramSettings { path: path?, confined: confined? };
+            if !seen.insert(program.path.clone()) {
+                let problem = Problem::new(
+                    format!("an earlier table is about `{}`, too", program.path),
+                    "put everything about one program into one table",
+                );
+                table.report("path", problem);
+                return Err(Reported);
+            }
+            Ok(program)
+        },
+    )?;
     let of = |path: &AbsolutePath| given.iter().find(|program| program.path == *path).cloned();
-    Ok(commands.iter().map(|path| of(path).unwrap_or_else(|| usual(path))).collect())
+    Ok(commands.unwrap_or_default().iter().map(|path| of(path).unwrap_or_else(|| usual(path))).collect())
 }
 
 /// What is said about a program that has no table.
@@ -87,9 +93,9 @@ impl Confined {
 fn listed(
     table: &mut Fields<'_, '_>,
     path: AbsolutePath,
-    commands: &[AbsolutePath],
+    commands: Option<&[AbsolutePath]>,
 ) -> Result<AbsolutePath, Reported> {
-    if commands.contains(&path) {
+    if commands.is_none_or(|commands| commands.contains(&path)) {
         return Ok(path);
     }
     let problem = Problem::new(

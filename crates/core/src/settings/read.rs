@@ -44,7 +44,10 @@ pub(super) fn settings(root: &Table, length: usize, report: &mut Report) -> Resu
     let metrics = Part::of(root, "metrics", report).and_then(|part| metrics_of(&part, report));
     let commands = executor.as_ref().map_or(&[][..], |executor| &executor.commands);
     let issuers = issuer::issuers(root, length, commands, report);
-    let settings = Settings {
+    if let (Ok(socket), Ok(state_dir), Ok(executor)) = (&control_socket, &state_dir, &executor) {
+        separate(root, socket, state_dir, executor, report);
+    }
+    Ok(Settings {
         manifest: manifest?,
         state_dir: state_dir?,
         control_socket: control_socket?,
@@ -52,9 +55,7 @@ pub(super) fn settings(root: &Table, length: usize, report: &mut Report) -> Resu
         issuers: issuers?,
         renewal: renewal?,
         metrics: metrics?,
-    };
-    separate(root, &settings, report);
-    Ok(settings)
+    })
 }
 
 /// A table of the file, empty when it is absent.
@@ -95,8 +96,8 @@ fn executor_of(part: &Part<'_>, report: &mut Report) -> Result<ExecutorSettings,
     );
     let commands = fields.optional("commands", list(parsed(program_path)));
     let commands = commands.map(|given| given.unwrap_or_else(|| known(COMMANDS)));
+    let programs = program::programs(&mut fields, commands.as_deref().ok());
     let commands = commands?;
-    let programs = program::programs(&mut fields, &commands);
     let settings = ExecutorSettings {
         socket: socket?,
         state_dir: state_dir?,
@@ -125,19 +126,24 @@ fn metrics_of(part: &Part<'_>, report: &mut Report) -> Result<Option<SocketAddr>
 }
 
 /// Sockets and state of the two processes must not share a directory: each is made for one owner.
-fn separate(root: &Table, settings: &Settings, report: &mut Report) {
-    let executor = &settings.executor;
+fn separate(
+    root: &Table,
+    control_socket: &AbsolutePath,
+    state_dir: &AbsolutePath,
+    executor: &ExecutorSettings,
+    report: &mut Report,
+) {
     let mut fields = Fields::new(root, 0..0, "", Severity::Error, report);
-    if settings.control_socket.parent() == executor.socket.parent() {
+    if control_socket.parent() == executor.socket.parent() {
         fields.report(
             "executor",
             Problem::new(
-                format!("the sockets {} and {} share a directory", settings.control_socket, executor.socket),
+                format!("the sockets {} and {} share a directory", control_socket, executor.socket),
                 "give the executor's socket a directory of its own: the daemon may write to its own one",
             ),
         );
     }
-    let (daemon, executor) = (settings.state_dir.as_path(), executor.state_dir.as_path());
+    let (daemon, executor) = (state_dir.as_path(), executor.state_dir.as_path());
     if daemon.starts_with(executor) || executor.starts_with(daemon) {
         fields.report(
             "executor",
