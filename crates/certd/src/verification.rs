@@ -94,7 +94,7 @@ impl Looks {
     }
 
     async fn all(&self, end: Instant) -> Verification {
-        let mut seen = Verification { served: None, remarks: Vec::new(), result: Ok(()) };
+        let mut seen = Verification { served: None, takes: false, remarks: Vec::new(), result: Ok(()) };
         for (index, verify) in self.verify.iter().enumerate() {
             let left = end.saturating_duration_since(Instant::now());
             let report = match self.one(index, verify, left.min(verify.deadline())).await {
@@ -110,7 +110,8 @@ impl Looks {
             }
             seen.remarks.extend(report.remarks);
             seen.served = seen.served.or_else(|| report.served.as_ref().map(served));
-            if report.result.is_err() {
+            if let Err(trouble) = &report.result {
+                seen.takes = self.is_in_use(verify, report.served.as_ref(), trouble.reason);
                 seen.result = report.result;
                 return seen;
             }
@@ -118,6 +119,16 @@ impl Looks {
         // What accepts our certificate, or what a command vouches for, was not seen to serve it.
         seen.served.get_or_insert_with(|| served(&self.ours));
         seen
+    }
+
+    /// What fails with `reason` fails although the consumer uses the certificate.
+    fn is_in_use(&self, verify: &Verify, served: Option<&LeafFacts>, reason: Reason) -> bool {
+        match verify {
+            Verify::Tls { .. } => served.is_some_and(|leaf| leaf.fingerprint == self.ours.fingerprint),
+            // Whoever answers with a status that is no refusal has let the client in.
+            Verify::AcceptedBy { .. } => reason == Reason::WrongStatus,
+            Verify::Command { .. } => false,
+        }
     }
 
     async fn one(&self, index: usize, verify: &Verify, deadline: Duration) -> Result<Report, Trouble> {
@@ -222,7 +233,7 @@ impl Looks {
 /// A look that proves nothing, since it was not carried out or not to its end.
 fn put_off(why: String) -> Verification {
     let trouble = Trouble::new(Reason::LookPutOff, why);
-    Verification { served: None, remarks: Vec::new(), result: Err(trouble) }
+    Verification { served: None, takes: false, remarks: Vec::new(), result: Err(trouble) }
 }
 
 fn ended_early(after: Duration, deadline: Duration, seen: &Trouble) -> Verification {

@@ -243,6 +243,8 @@ reasons! {
     ServesDefault = "serves-default", Command;
     /// The consumer refuses the client certificate.
     RefusesClient = "refuses-client", Command;
+    /// The consumer demands a client certificate, and none is configured for the look.
+    DemandsClient = "demands-client", Blocked;
     /// The consumer lets in clients without a certificate.
     AcceptsAnyone = "accepts-anyone", Command;
     /// The consumer's HTTP answer has another status than expected.

@@ -177,7 +177,7 @@ pub(crate) fn demands_client(address: &Address, how: &str) -> Trouble {
         "{address} demands a client certificate: {how}. Name an entry as `client` in `verify`, so that the request can \
          be made"
     );
-    Trouble::new(Reason::RefusesClient, message)
+    Trouble::new(Reason::DemandsClient, message)
 }
 
 /// A client without a certificate gets in.

@@ -135,6 +135,7 @@ pub fn reproduce(problem: &Problem<'_>) -> Vec<Reproduction> {
         | R::ServesExpired
         | R::ServesDefault
         | R::RefusesClient
+        | R::DemandsClient
         | R::AcceptsAnyone
         | R::WrongStatus
         | R::CheckFailed

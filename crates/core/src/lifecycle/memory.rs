@@ -116,7 +116,7 @@ pub struct Memory {
     /// The certificate that is seen at its consumer, and by which verification.
     #[serde(default)]
     pub verified: Option<Deed>,
-    /// Fingerprint of the certificate that passed last, whatever was seen since.
+    /// Fingerprint of the certificate that its consumer was seen to use last, whatever was seen since.
     #[serde(default)]
     pub proven: Option<String>,
     /// The operator wants it verified again.

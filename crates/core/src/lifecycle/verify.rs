@@ -1,8 +1,9 @@
 //! Seeing that the consumer uses the certificate, and what follows when it does not.
 //!
 //! A consumer that was reached and uses something else gets its command once more, with spacing. One that cannot
-//! be reached proves something only if it could be reached before the change. What the command cannot mend (a
-//! consumer that lets everybody in) is looked at again, and nothing else.
+//! be reached proves something only if it could be reached before the change. Where something else is wrong than the
+//! certificate in use (a consumer that lets everybody in, a backend behind it that is down, an expired certificate of
+//! the client that looks), no command mends it and no pair is at fault: it is looked at again, and nothing else.
 
 use super::completion::failed;
 use super::rollback;
@@ -21,6 +22,8 @@ const BELIEVED: std::time::Duration = std::time::Duration::from_secs(60);
 pub struct Verification {
     /// What the consumer was seen to use, if something was seen.
     pub served: Option<Served>,
+    /// What did not pass failed at a consumer that uses this entry's certificate.
+    pub takes: bool,
     /// What is odd about that although it passes, for people.
     pub remarks: Vec<String>,
     /// Every verification of the entry passed, or the first that did not and why.
@@ -32,23 +35,26 @@ pub struct Verification {
 enum Verdict {
     /// It was reached and does not use the certificate: its command has had no effect.
     Unmoved,
-    /// It was reached, and its own configuration is what fails.
-    Lax,
+    /// It was reached, and something else than its certificate is what fails.
+    Amiss,
     /// It could not be reached.
     Absent,
     /// Nothing: the look itself failed.
     Nothing,
 }
 
-fn verdict(reason: Reason) -> Verdict {
+fn verdict(reason: Reason, takes: bool) -> Verdict {
     match reason {
+        Reason::AcceptsAnyone | Reason::DemandsClient => Verdict::Amiss,
+        Reason::RefusesClient | Reason::WrongStatus | Reason::CheckFailed | Reason::Unreachable if takes => {
+            Verdict::Amiss
+        }
         Reason::ServesOther
         | Reason::ServesExpired
         | Reason::ServesDefault
         | Reason::RefusesClient
         | Reason::WrongStatus
         | Reason::CheckFailed => Verdict::Unmoved,
-        Reason::AcceptsAnyone => Verdict::Lax,
         Reason::Unreachable => Verdict::Absent,
         _ => Verdict::Nothing,
     }
@@ -124,8 +130,8 @@ pub(super) fn absorb(state: &mut State, context: &Context<'_>, seen: Verificatio
     let fingerprint = own.leaf.fingerprint.clone();
     let memory = &mut state.memory;
     let known = memory.proven.as_ref() == Some(&fingerprint);
-    let Verification { served, remarks, result } = seen;
-    let verdict = result.as_ref().err().map(|trouble| verdict(trouble.reason));
+    let Verification { served, takes, remarks, result } = seen;
+    let verdict = result.as_ref().err().map(|trouble| verdict(trouble.reason, takes));
     if verdict != Some(Verdict::Nothing) {
         memory.reverify = false;
         memory.remarks = remarks;
@@ -139,9 +145,11 @@ pub(super) fn absorb(state: &mut State, context: &Context<'_>, seen: Verificatio
             memory.verified = verify_digest(context.entry).map(|of| Deed { fingerprint, of, at: now });
         }
         Some(Verdict::Nothing) => {}
-        Some(Verdict::Lax) => {
+        Some(Verdict::Amiss) => {
             memory.reachable = Some(true);
             memory.verified = None;
+            // Whatever comes later, the pair has been in use.
+            memory.proven = takes.then_some(fingerprint).or(memory.proven.take());
         }
         Some(Verdict::Unmoved) => {
             memory.reachable = Some(true);

@@ -108,6 +108,7 @@ impl Reason {
                 "see whether the consumer has a certificate for this name, and finds its files"
             }
             Self::RefusesClient => "see which CA and names the consumer accepts",
+            Self::DemandsClient => "name an entry as `client` in `verify`, so that the request can be made",
             Self::AcceptsAnyone => "make the consumer demand a client certificate",
             Self::WrongStatus => "see what the consumer answers, and whether `expect_status` is right",
             Self::CheckFailed => "run the verification command by hand",

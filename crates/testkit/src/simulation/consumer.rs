@@ -24,7 +24,9 @@ impl World {
         });
         let reason = match (self.guests[site.guest].ward, &served) {
             (Ward::Off | Ward::Hangs, _) | (_, None) => Some(Reason::Unreachable),
-            (_, Some(served)) if Some(&served.fingerprint) == ours => None,
+            (_, Some(served)) if Some(&served.fingerprint) == ours => {
+                site.consumer.amiss.then_some(Reason::WrongStatus)
+            }
             (_, Some(served)) if served.not_after <= at => Some(Reason::ServesExpired),
             (_, Some(_)) => Some(Reason::ServesOther),
         };
@@ -32,7 +34,8 @@ impl World {
         let result = reason.map_or(Ok(()), |reason| Err(Trouble::new(reason, "so it is at the consumer")));
         let served =
             served.filter(|_| result.as_ref().err().is_none_or(|why| why.reason != Reason::Unreachable));
-        Verification { served, remarks: Vec::new(), result }
+        let takes = result.is_err() && served.as_ref().map(|served| &served.fingerprint) == ours;
+        Verification { served, takes, remarks: Vec::new(), result }
     }
 
     /// Whether the consumer can be reached.
@@ -42,9 +45,9 @@ impl World {
             .then(|| self.verify(key).result.err().is_none_or(|why| why.reason != Reason::Unreachable))
     }
 
-    /// A consumer no longer does what it is told, ends, or is restored from a backup.
+    /// A consumer no longer does what it is told, ends, misses something that it needs, or is restored from a backup.
     pub(super) fn consumer_ails(&mut self, key: usize) {
-        let what = self.dice.below(4);
+        let what = self.dice.below(5);
         let time = self.duration();
         self.watch.disturbed(key, 0, 2, self.clock.now);
         self.note(Some(key), || format!("its consumer ails in way {what} for {} s", time / 1000));
@@ -55,6 +58,7 @@ impl World {
             0 => consumer.habit = Habit::Deaf,
             1 => consumer.habit = Habit::Picky,
             2 => consumer.used = consumer.uses.take().or(consumer.used.take()),
+            3 => consumer.amiss = true,
             _ => {
                 if let Some(old) = site.earlier.last() {
                     consumer.starts_with(old);
@@ -69,7 +73,7 @@ impl World {
     pub(super) fn consumer_mends(&mut self, key: usize) {
         let site = &mut self.sites[key];
         let consumer = &mut site.consumer;
-        consumer.habit = Habit::Reads;
+        (consumer.habit, consumer.amiss) = (Habit::Reads, false);
         if consumer.uses.is_none()
             && let Some(leaf) = site.live.cert.as_ref().filter(|_| site.live.matches())
         {

@@ -130,7 +130,7 @@ impl World {
             last_run,
             invited,
         };
-        self.watch.before_step(&self.clock, key, &event, &availability);
+        self.watch.before_step(&self.clock, key, &event, &availability, &tracked.state.memory);
         let (mut state, mut actions) = step(std::mem::take(&mut tracked.state), &context, event, at);
         if self.plan.bug == Some(Bug::BackoffPastExpiry) {
             back_off_past_expiry(&mut state, &mut actions);

@@ -144,6 +144,7 @@ impl World {
             Errand::Activate(_) => return self.wave_ends(&job, Err(trouble)),
             Errand::Verify => Event::Verified(Box::new(Verification {
                 served: None,
+                takes: false,
                 remarks: Vec::new(),
                 result: Err(trouble),
             })),

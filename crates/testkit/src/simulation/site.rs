@@ -74,6 +74,8 @@ pub(super) struct Consumer {
     pub(super) used: Option<Rc<LeafFacts>>,
     /// What it does with a command.
     pub(super) habit: Habit,
+    /// Something behind it does not work.
+    pub(super) amiss: bool,
     /// When that ends.
     pub(super) until: Moment,
     /// Something happened to it, or to the daemon's memory, since the daemon looked at it last.

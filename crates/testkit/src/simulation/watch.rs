@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use phoenix_core::facts::{Deed, LeafFacts};
 use phoenix_core::lifecycle::{
-    Action, Availability, Event, Phase, Reach, Stage, Standing, delivered_by_command, is_own, standing,
+    Action, Availability, Event, Memory, Phase, Reach, RollbackStep, Stage, Standing, delivered_by_command,
+    is_own, standing,
 };
 use phoenix_core::reason::Reason;
 use phoenix_core::schedule::{Jitter, renew_before};
@@ -61,6 +62,9 @@ pub(super) struct Watch {
     /// Failure that the present event reports.
     reported: Option<(Stage, Reason)>,
     overtaken: bool,
+    /// What was wished of the command and of the previous pair before the present event, which tells of a consumer
+    /// that uses the certificate and has another trouble.
+    amiss: Option<[bool; 3]>,
 }
 
 impl Watch {
@@ -118,8 +122,10 @@ impl Watch {
         key: usize,
         event: &Event,
         availability: &Availability,
+        memory: &Memory,
     ) {
         self.overtaken = event.is_overtaken();
+        self.amiss = matches!(event, Event::Verified(seen) if seen.takes).then(|| wishes(memory));
         self.reported = failure(event).filter(|_| !self.overtaken);
         self.note(clock, Some(key), || {
             let ready = matches!(availability, Availability::Ready);
@@ -141,6 +147,17 @@ impl Watch {
                 let (reason, attempts) = (failure.trouble.reason, failure.attempts);
                 self.note(clock, Some(key), || format!("    {}: {reason}, {attempts}, {at}", stage.as_str()));
             }
+        }
+        if self
+            .amiss
+            .take()
+            .is_some_and(|before| wishes(memory).iter().zip(before).any(|(now, then)| *now && !then))
+        {
+            self.fail(
+                clock,
+                key,
+                "its consumer uses the certificate, and its command or the previous pair is wanted",
+            );
         }
         let Some(seen) = &tracked.state.seen else { return };
         let standing = standing(&tracked.entry, seen, memory);
@@ -278,6 +295,12 @@ impl Watch {
 /// Entries are called by their number.
 fn tracked_key(tracked: &Tracked) -> usize {
     tracked.entry.name.as_str().trim_start_matches('e').parse().unwrap_or(0)
+}
+
+/// What repeats or takes back.
+fn wishes(memory: &Memory) -> [bool; 3] {
+    let back = memory.rollback.as_ref().is_some_and(|rollback| rollback.step == RollbackStep::Wanted);
+    [memory.reactivate, memory.redeliver, back]
 }
 
 /// A failure of something that turned out not to be wanted any more.

@@ -37,13 +37,24 @@ fn served(leaf: &LeafFacts, at: Timestamp) -> Served {
 }
 
 pub(super) fn passes(leaf: &LeafFacts) -> Event {
-    let seen = Verification { served: Some(served(leaf, NOW)), remarks: Vec::new(), result: Ok(()) };
+    let seen = Verification { served: Some(served(leaf, NOW)), result: Ok(()), ..unseen() };
     Event::Verified(Box::new(seen))
 }
 
 pub(super) fn fails(reason: Reason) -> Event {
     let result = Err(Trouble::new(reason, "so it was seen"));
-    Event::Verified(Box::new(Verification { served: None, remarks: Vec::new(), result }))
+    Event::Verified(Box::new(Verification { result, ..unseen() }))
+}
+
+/// The certificate is in use, and something else is wrong.
+fn amiss(leaf: &LeafFacts, reason: Reason) -> Event {
+    let result = Err(Trouble::new(reason, "so it was seen"));
+    let seen = Verification { served: Some(served(leaf, NOW)), takes: true, result, ..unseen() };
+    Event::Verified(Box::new(seen))
+}
+
+fn unseen() -> Verification {
+    Verification { served: None, takes: false, remarks: Vec::new(), result: Ok(()) }
 }
 
 pub(super) fn verifying() -> Bench {
@@ -155,7 +166,8 @@ fn a_command_without_effect_is_run_again_with_growing_spacing_and_looked_at_each
 
 #[test]
 fn what_the_command_cannot_mend_does_not_run_it_again() {
-    for reason in [Reason::AcceptsAnyone, Reason::ExecutorGone, Reason::ManifestError] {
+    use Reason::{AcceptsAnyone, DemandsClient, ExecutorGone, ManifestError};
+    for reason in [AcceptsAnyone, DemandsClient, ExecutorGone, ManifestError] {
         let mut bench = verifying();
         bench.entry.rollback = true;
         proven(&mut bench);
@@ -164,6 +176,31 @@ fn what_the_command_cannot_mend_does_not_run_it_again() {
         bench.send(Event::Look);
         let deployed = bench.deployed(&leaf);
         assert_eq!(next(&mut bench, Event::Observed(Ok(deployed))), Action::Verify, "{reason}");
+        assert_eq!(bench.state.memory.rollback, None, "{reason}");
+    }
+}
+
+#[test]
+fn who_serves_the_certificate_and_fails_for_another_reason_gets_neither_its_command_nor_the_previous_pair() {
+    for reason in [Reason::RefusesClient, Reason::WrongStatus, Reason::CheckFailed, Reason::Unreachable] {
+        let mut bench = verifying();
+        bench.entry.rollback = true;
+        proven(&mut bench);
+        let leaf = renewed(&mut bench, Some(true));
+        let deployed = bench.deployed(&leaf);
+        let mut spacings = Vec::new();
+        for _ in 0..3 {
+            let at = wake(&next(&mut bench, amiss(&leaf, reason)));
+            assert_eq!(bench.state.memory.failures[&Stage::Verify].trouble.reason, reason);
+            assert!(!proves_nothing(&bench.state.memory), "{reason}");
+            spacings.push(at.since(bench.now));
+            bench.now = at;
+            bench.send(Event::Look);
+            assert_eq!(next(&mut bench, Event::Observed(Ok(deployed.clone()))), Action::Verify, "{reason}");
+        }
+        assert!(spacings.is_sorted_by(|one, next| one < next), "{spacings:?}");
+        // It has been in use: that it is out of reach later does not bring the previous pair back either.
+        assert!(matches!(next(&mut bench, fails(Reason::Unreachable)), Action::WakeAt(_)), "{reason}");
         assert_eq!(bench.state.memory.rollback, None, "{reason}");
     }
 }
@@ -549,7 +586,7 @@ fn a_verification_that_shows_the_same_again_is_not_worth_a_write() {
     bench.send(Event::Sweep);
     let deployed = bench.deployed(&leaf);
     bench.send(Event::Observed(Ok(deployed)));
-    let seen = Verification { served: Some(served(&leaf, bench.now)), remarks: Vec::new(), result: Ok(()) };
+    let seen = Verification { served: Some(served(&leaf, bench.now)), ..unseen() };
     bench.send(Event::Verified(Box::new(seen)));
     assert_ne!(bench.state.memory, before);
     assert!(bench.state.memory.is_as_good_as(&before));
