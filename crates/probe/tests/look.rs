@@ -88,7 +88,7 @@ impl HandshakeSigner for Gone {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Clients {
     Anyone,
     Optional,
@@ -299,6 +299,19 @@ async fn a_server_that_does_not_ask_shows_nothing_about_a_client_certificate() {
     let client = leaf.identity();
     let check = Check::Accepted(Accepted { address, server_name: None, client, http: Some(http(Some(200))) });
     assert_eq!(reason(&look(&check, &leaf.subject(&ca), SHORT).await), Some(Reason::AcceptsAnyone));
+}
+
+#[tokio::test]
+async fn a_server_that_demands_a_client_certificate_which_none_is_configured_for_is_told_as_such() {
+    let ca = Ca::new();
+    let leaf = ca.leaf(|_| {});
+    for (clients, answer) in [(Clients::Demanded, OK), (Clients::Optional, REFUSED)] {
+        let address = serve(config(&leaf, &ca, clients, BOTH), Some(answer)).await;
+        let check = Tls { http: Some(http(Some(200))), ..tls(&address) };
+        let report = seen(check, &leaf.subject(&ca)).await;
+        assert_eq!(reason(&report), Some(Reason::DemandsClient), "{clients:?}");
+        assert_eq!(report.served.as_ref(), Some(leaf.chain.leaf_facts()), "{clients:?}");
+    }
 }
 
 #[tokio::test]

@@ -127,6 +127,28 @@ fn a_command_that_ends_well_without_effect_is_caught() -> Result<()> {
 }
 
 #[test]
+fn a_consumer_that_uses_the_certificate_and_fails_for_another_reason_is_only_looked_at_again() -> Result<()> {
+    let bed = Bed::new(|entry| {
+        entry["rollback"] = json!(true);
+        // The server answers with 200: what is wanted is wrong, and its certificate is right.
+        entry["verify"]["http_get"] = json!("/");
+        entry["verify"]["expect_status"] = json!(204);
+        entry["verify"]["deadline"] = json!("1s");
+    })?;
+    let amiss = |entry: &_| tells(entry, Reason::WrongStatus, &["HTTP status 200", "204"]);
+    let first = bed.daemon.wait_entry("web", "answers otherwise", amiss)?;
+    let (code, result) = bed.renew()?;
+    ensure!(code == Some(1) && result["reason"] == "wrong-status", "{result}");
+    let again = |entry: &CertificateStatus| amiss(entry) && entry.attempts > 1;
+    let entry = bed.daemon.wait_entry("web", "is looked at again", again)?;
+    ensure!(entry.serial != first.serial, "the new pair was taken back");
+    let served = entry.served.context("nothing is told of what is served")?;
+    ensure!(served.fingerprint_sha256 == openssl::fingerprint(&bed.place.cert)?, "{served:?}");
+    ensure!(bed.consumer.told() == 2, "the command ran {} times", bed.consumer.told());
+    Ok(())
+}
+
+#[test]
 fn a_command_that_asks_the_consumer_tells_the_new_certificate_from_the_old_one() -> Result<()> {
     let bed = Bed::asked_by_a_command()?;
     bed.daemon.wait_entry("web", "is verified", is_done)?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Observation;
-use crate::lifecycle::chains::{Case, NEXT, Need};
+use crate::lifecycle::chains::{self, Case, NEXT, Need};
 use crate::lifecycle::memory::{Memory, Stage};
 use crate::lifecycle::{rollback, rule};
 use crate::manifest::Entry;
@@ -135,6 +135,26 @@ pub(super) fn obsolete(
     .into_iter()
     .filter_map(|(stage, over)| over.then_some(stage))
     .collect()
+}
+
+/// What goes on although something else was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Meanwhile {
+    /// An issuer is waited for.
+    pub(super) awaits_issuer: bool,
+    /// When something is to be done with the pair in place, while another is wanted that cannot be had now.
+    pub(super) retries_use_at: Option<Timestamp>,
+}
+
+/// What goes on although something else was decided.
+pub(super) fn meanwhile(
+    context: &Context<'_>,
+    seen: &Observation,
+    memory: &Memory,
+    now: Timestamp,
+) -> Meanwhile {
+    let case = Case::new(context, seen, memory, now);
+    Meanwhile { awaits_issuer: chains::awaits_issuer(&case), retries_use_at: chains::retries_use_at(&case) }
 }
 
 /// The next thing to do for an entry, given what was seen: what the first rule of [`NEXT`] that has a finding says.

@@ -352,7 +352,11 @@ fn proceed(
         state.memory.overcome(stage);
     }
     state.reached = settle(&mut state.memory, context, seen, now);
-    state.awaits_issuer = false;
+    let meanwhile = decide::meanwhile(context, seen, &state.memory, now);
+    state.awaits_issuer = meanwhile.awaits_issuer;
+    let earlier = |next: Timestamp| {
+        meanwhile.retries_use_at.map_or(next, |at| at.min(next)).max(now.plus(crate::backoff::SHORTEST))
+    };
     match decide(context, seen, &state.memory, now) {
         Decision::Rest(until) => {
             let until = until.map(|at| at.max(now.plus(crate::backoff::SHORTEST)));
@@ -363,12 +367,13 @@ fn proceed(
             stuck(&mut state.memory, stage, trouble, next, now);
             // What holds one stage up does not put off the renewal.
             let renewal = renew_at(context.entry, context.jitter, seen).filter(|at| *at > now);
-            survey_or_rest(state, context, Some(renewal.map_or(next, |at| at.min(next))), actions);
+            let next = earlier(renewal.map_or(next, |at| at.min(next)));
+            survey_or_rest(state, context, Some(next), actions);
         }
         Decision::AwaitIssuer(trouble, next) => {
             stuck(&mut state.memory, Stage::Issue, trouble, next, now);
             state.awaits_issuer = true;
-            survey_or_rest(state, context, None, actions);
+            survey_or_rest(state, context, meanwhile.retries_use_at.map(earlier), actions);
         }
         Decision::Act(work, finding) if done == Some(work) => {
             // It ended well and changed nothing: doing it again at once would never end.

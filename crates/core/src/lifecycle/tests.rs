@@ -360,7 +360,7 @@ fn what_happens_during_work_is_looked_at_afterwards() {
 fn a_loop_of_issuances_is_stopped_and_named() {
     let mut bench = Bench::new();
     let leaf = bench.leaf();
-    let mut undone = bench.written(&leaf);
+    let mut undone = bench.deployed(&leaf);
     undone.own.as_mut().unwrap().leaf.sans.clear();
     bench.send(Event::Look);
     let mut actions = bench.send(Event::Observed(Ok(undone.clone())));

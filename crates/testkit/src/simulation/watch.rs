@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use phoenix_core::facts::{Deed, LeafFacts};
 use phoenix_core::lifecycle::{
-    Action, Availability, Event, Memory, Phase, Reach, RollbackStep, Stage, Standing, delivered_by_command,
-    is_own, standing,
+    Action, Availability, Event, Memory, Phase, Reach, RollbackStep, Stage, Standing, State,
+    delivered_by_command, is_own, standing,
 };
 use phoenix_core::reason::Reason;
 use phoenix_core::schedule::{Jitter, renew_before};
+use phoenix_core::time::Timestamp;
 
 use super::authority::{self, Known};
 use super::clock::{Clock, Moment, span};
@@ -178,6 +179,13 @@ impl Watch {
         if !done && memory.failures.is_empty() && memory.hold.is_none() {
             self.fail(clock, key, "it is not done, and nothing says why");
         }
+        if retries_use_at(tracked).is_some_and(|at| tracked.wake.is_none_or(|wake| wake > at)) {
+            self.fail(
+                clock,
+                key,
+                "nothing will wake the entry when its delivery, command or look is to be retried",
+            );
+        }
         if done && memory.failures.is_empty() {
             self.really_done(clock, key, tracked, site);
         }
@@ -295,6 +303,18 @@ impl Watch {
 /// Entries are called by their number.
 fn tracked_key(tracked: &Tracked) -> usize {
     tracked.entry.name.as_str().trim_start_matches('e').parse().unwrap_or(0)
+}
+
+/// When the pair in place is to be put to use once more after a failure, whatever an issuer does.
+fn retries_use_at(tracked: &Tracked) -> Option<Timestamp> {
+    let State { memory, seen, .. } = &tracked.state;
+    let seen = seen.as_ref().filter(|seen| seen.target_trouble.is_none())?;
+    seen.own.as_ref().filter(|own| is_own(seen, own) && own.leaf.not_after > seen.at)?;
+    let local = [Stage::Observe, Stage::Write].iter().any(|stage| memory.failures.contains_key(stage));
+    let is_open = !standing(&tracked.entry, seen, memory).reached(Reach::Verified) || memory.reissue;
+    let failures = memory.failures.iter().filter(|(stage, _)| **stage >= Stage::Deliver);
+    let last = failures.map(|(_, failure)| failure.next_attempt_at).max();
+    last.filter(|_| is_open && !local && memory.hold.is_none())
 }
 
 /// What repeats or takes back.

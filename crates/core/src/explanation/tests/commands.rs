@@ -95,6 +95,7 @@ fn every_reason_that_can_be_looked_at_has_a_command() {
                 "not-verified"
                     | "look-put-off"
                     | "unreachable"
+                    | "demands-client"
                     | "accepts-anyone"
                     | "wrong-status"
                     | "check-failed"

@@ -62,7 +62,9 @@ pub const DEPLOY: &[Rule<Decision>] = &[
             let (work, ..) = open_stage(case)?;
             (work != Work::Activate || !case.context.invited).then_some(())?;
             let until = case.waits_until(&[work.stage(), Stage::Verify])?;
-            Some(Decision::Rest(Some(case.renewal.map_or(until, |renewal| until.min(renewal)))))
+            // A renewal whose time has come and that cannot be had now is waited for elsewhere.
+            let renewal = case.renewal.filter(|renewal| *renewal > case.now);
+            Some(Decision::Rest(Some(renewal.map_or(until, |renewal| until.min(renewal)))))
         },
     },
     Rule {

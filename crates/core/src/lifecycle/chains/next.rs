@@ -6,7 +6,7 @@ use crate::lifecycle::decide::{Availability, Decision, Work};
 use crate::lifecycle::memory::Stage;
 use crate::lifecycle::rule::{self, Rule};
 use crate::reason::{Reason, Trouble};
-use crate::rules::Finding;
+use crate::rules::{self, Finding, USABLE};
 use crate::time::Timestamp;
 
 /// Issuances without an operator's request that one lifetime may see. Renewing at half of the lifetime with
@@ -104,6 +104,12 @@ pub const NEXT: &[Rule<Decision>] = &[
         test: use_first,
     },
     Rule {
+        name: "use-meanwhile",
+        about: "no certificate can be requested now: the one in place is put to use as if none were wanted",
+        fact: put_off_words,
+        test: use_meanwhile,
+    },
+    Rule {
         name: "issuer-away",
         about: "a certificate is wanted and no issuer of the entry can be asked: the issuer is waited for",
         fact: issuer_words,
@@ -114,8 +120,8 @@ pub const NEXT: &[Rule<Decision>] = &[
         about: "a certificate is wanted, and an earlier failure to get or write one is still being waited out",
         fact: |case| case.failures_in_words(&[Stage::Issue, Stage::Write]),
         test: |case| {
-            wanted(case)?;
-            case.waits_until(&[Stage::Issue, Stage::Write]).map(|until| Decision::Rest(Some(until)))
+            let until = spacing(case)?;
+            Some(Decision::Rest(Some(retries_use_at(case).map_or(until, |at| at.min(until)))))
         },
     },
     Rule {
@@ -171,11 +177,64 @@ fn unjudged(case: &Case<'_>) -> Option<Decision> {
 /// somebody else's pair lies in place of ours, no command can put ours to use.
 fn use_first(case: &Case<'_>) -> Option<Decision> {
     (wanted(case)?.reason == Reason::Due).then_some(())?;
-    case.own_in_place()?;
-    let next = rule::first(DEPLOY, case)?;
+    let next = use_of_present(case)?;
     let untried =
         matches!(&next, Decision::Act(work, _) if !case.memory.failures.contains_key(&work.stage()));
     untried.then_some(next)
+}
+
+/// What is the next thing to do with the pair in place, if it serves?
+fn use_of_present(case: &Case<'_>) -> Option<Decision> {
+    let serves = rules::first(&[USABLE], &case.own_in_place()?.pair).is_none();
+    serves.then(|| rule::first(DEPLOY, case)).flatten()
+}
+
+/// A dead CA never stops retries of deliveries, commands and looks at consumers.
+fn use_meanwhile(case: &Case<'_>) -> Option<Decision> {
+    put_off(case)?;
+    use_of_present(case).filter(|next| matches!(next, Decision::Act(..)))
+}
+
+/// Why a certificate that is wanted cannot be requested now.
+fn put_off(case: &Case<'_>) -> Option<&'static str> {
+    if issuer_away(case).is_some() {
+        Some("no issuer can be asked")
+    } else if spacing(case).is_some() {
+        Some("an earlier failure is being waited out")
+    } else {
+        drift_loop(case).map(|_| "too many certificates were issued")
+    }
+}
+
+fn put_off_words(case: &Case<'_>) -> String {
+    match (wanted(case), put_off(case)) {
+        (None, _) => "no certificate is wanted".to_owned(),
+        (Some(_), None) => "a certificate can be requested".to_owned(),
+        (Some(_), Some(why)) => why.to_owned(),
+    }
+}
+
+/// When something is to be done with the pair in place although another is wanted that cannot be had now.
+pub(in crate::lifecycle) fn retries_use_at(case: &Case<'_>) -> Option<Timestamp> {
+    put_off(case)?;
+    let until = match use_of_present(case)? {
+        Decision::Rest(until) => until,
+        Decision::Stuck(_, _, until) => Some(until),
+        Decision::Act(..) | Decision::AwaitIssuer(..) => None,
+    };
+    // The renewal, which is what is waited for at last, lies behind.
+    until.filter(|until| *until > case.now)
+}
+
+/// An issuer is waited for, whatever is done meanwhile.
+pub(in crate::lifecycle) fn awaits_issuer(case: &Case<'_>) -> bool {
+    issuer_away(case).is_some()
+}
+
+/// Until when an earlier failure keeps a wanted certificate from being requested.
+fn spacing(case: &Case<'_>) -> Option<Timestamp> {
+    wanted(case)?;
+    case.waits_until(&[Stage::Issue, Stage::Write])
 }
 
 fn issuer_away(case: &Case<'_>) -> Option<Decision> {

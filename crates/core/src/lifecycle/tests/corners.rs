@@ -45,6 +45,94 @@ fn a_failed_issue_is_forgotten_when_nothing_is_wanted_any_more() {
     assert!(bench.state.memory.failures.is_empty(), "{:?}", bench.state.memory.failures);
 }
 
+/// What keeps a certificate from being requested.
+#[derive(Clone, Copy, Debug)]
+enum Outage {
+    Unavailable,
+    Failing,
+    Loop,
+}
+
+impl Outage {
+    /// It begins: an entry that has nothing else to do has nothing to do at all.
+    fn begin(self, bench: &mut Bench, leaf: &LeafFacts) {
+        let unreachable = Trouble::new(Reason::CaUnreachable, "refused");
+        match self {
+            Self::Unavailable => {
+                let next_look = bench.now.plus(Duration::from_secs(10));
+                bench.availability = Availability::Unavailable { trouble: unreachable, next_look };
+            }
+            Self::Failing => {
+                let forbids = Trouble::new(Reason::CaForbids, "403");
+                for _ in 0..4 {
+                    bench.state.memory.fail(Stage::Issue, forbids.clone(), Some(leaf.not_after), bench.now);
+                }
+            }
+            Self::Loop => bench.state.memory.issued = vec![bench.now; ISSUANCES_PER_LIFETIME],
+        }
+    }
+}
+
+#[test]
+fn while_no_certificate_can_be_had_the_present_one_is_put_to_use() {
+    for outage in [Outage::Unavailable, Outage::Failing, Outage::Loop] {
+        let mut bench = Bench::new();
+        let leaf = bench.leaf();
+        bench.now = schedule_of(&bench, &leaf);
+        let written = samples::installed(&bench.entry, &leaf, NOW);
+        outage.begin(&mut bench, &leaf);
+        bench.send(Event::Look);
+        assert_eq!(bench.send(Event::Observed(Ok(written.clone()))), [Action::Activate], "{outage:?}");
+        for _ in 0..3 {
+            let actions = bench.send(Event::Activated(Err(command_failed())));
+            let at = bench.state.memory.failures[&Stage::Activate].next_attempt_at;
+            assert_eq!(actions, [Action::WakeAt(Some(at))], "{outage:?}");
+            bench.now = at;
+            bench.send(Event::Look);
+            assert_eq!(bench.send(Event::Observed(Ok(written.clone()))), [Action::Activate], "{outage:?}");
+        }
+        let mut deployed = written.clone();
+        deployed.ledger.activated =
+            Some(Deed { fingerprint: leaf.fingerprint.clone(), of: "command".into(), at: bench.now });
+        let actions = bench.send(Event::Activated(Ok(deployed)));
+        assert!(matches!(actions[..], [Action::WakeAt(_)]), "{outage:?}: {actions:?}");
+        assert_eq!(bench.state.memory.in_use_until, Some(leaf.not_after), "{outage:?}");
+    }
+}
+
+#[test]
+fn what_no_longer_serves_is_not_put_to_use_while_no_certificate_can_be_had() {
+    for outage in [Outage::Unavailable, Outage::Failing] {
+        let mut bench = Bench::new();
+        let leaf = bench.leaf();
+        bench.now = leaf.not_after;
+        let written = samples::installed(&bench.entry, &leaf, NOW);
+        outage.begin(&mut bench, &leaf);
+        bench.send(Event::Look);
+        let actions = bench.send(Event::Observed(Ok(written)));
+        assert!(matches!(actions[..], [Action::WakeAt(_)]), "{outage:?}: {actions:?}");
+    }
+}
+
+#[test]
+fn an_issuer_that_is_back_is_asked_although_it_was_back_while_a_command_ran() {
+    let mut bench = Bench::new();
+    let leaf = bench.leaf();
+    bench.now = schedule_of(&bench, &leaf);
+    let written = samples::installed(&bench.entry, &leaf, NOW);
+    Outage::Unavailable.begin(&mut bench, &leaf);
+    bench.send(Event::Look);
+    bench.send(Event::Observed(Ok(written.clone())));
+    bench.send(Event::Activated(Err(command_failed())));
+    bench.now = bench.state.memory.failures[&Stage::Activate].next_attempt_at;
+    bench.send(Event::Look);
+    assert_eq!(bench.send(Event::Observed(Ok(written.clone()))), [Action::Activate]);
+    bench.availability = Availability::Ready;
+    assert_eq!(bench.send(Event::IssuerBack), []);
+    assert_eq!(bench.send(Event::Activated(Err(command_failed()))), [Action::Observe]);
+    assert_eq!(bench.send(Event::Observed(Ok(written))), [Action::Issue]);
+}
+
 #[test]
 fn an_order_is_not_fulfilled_by_a_certificate_that_a_rule_wants_replaced() {
     let mut bench = Bench::new();
