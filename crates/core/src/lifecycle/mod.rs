@@ -455,7 +455,9 @@ fn settle(memory: &mut Memory, context: &Context<'_>, seen: &Observation, now: T
         .find(|reach| standing.reached(*reach))
         // Copies for the command go with the command: up to there nothing is to be delivered.
         .map(|reach| if by_command { reach.max(Reach::Delivered) } else { reach });
-    if reached == Some(Reach::Verified) {
+    if reached == Some(Reach::Verified)
+        || (reached == Some(Reach::Activated) && verify::is_taken_to_be_in_use(memory, own))
+    {
         memory.in_use_until = Some(own.leaf.not_after);
     }
     let settled = !is_rolled_back(&seen.ledger) || rollback::is_as_ordered(memory);

@@ -8,7 +8,7 @@
 use super::completion::failed;
 use super::rollback;
 use super::{Context, Memory, Stage, State};
-use crate::facts::{Deed, Served};
+use crate::facts::{Deed, OwnCopy, Served};
 use crate::manifest::{Delivery, Entry};
 use crate::reason::{Reason, RetryClass, Trouble};
 use crate::time::Timestamp;
@@ -93,6 +93,13 @@ pub fn proves_nothing(memory: &Memory) -> bool {
         .get(&Stage::Verify)
         .is_some_and(|failure| failure.trouble.reason == Reason::Unreachable);
     unreachable && memory.reachable != Some(true)
+}
+
+/// Although the look at it failed: the consumer was seen with the certificate, or cannot be seen at all. Then it counts
+/// as one that nothing is configured to look at.
+pub(super) fn is_taken_to_be_in_use(memory: &Memory, own: &OwnCopy) -> bool {
+    let served = memory.served.as_ref();
+    proves_nothing(memory) || served.is_some_and(|served| served.fingerprint == own.leaf.fingerprint)
 }
 
 /// The files were delivered so long ago that it is looked whether the guest still has them.

@@ -44,7 +44,22 @@ fn gives_way(tracked: &Tracked, now: Timestamp) -> bool {
     let margin = own.leaf.lifetime() / 5 + ROUNDING;
     // Where the previous pair was put back, its consumer is without any.
     let rolled_back = tracked.state.seen.as_ref().is_some_and(|seen| seen.ledger.rolled_back.is_some());
-    rolled_back || memory.order.as_ref().is_some_and(|order| order.urgent) || until <= now.plus(margin)
+    let urgent = memory.order.as_ref().is_some_and(|order| order.urgent);
+    let early = rolled_back || until <= now.plus(margin);
+    urgent || (early && !(has_expired(tracked, now) && is_repeat(tracked)))
+}
+
+/// What is in use is of no use any more.
+fn has_expired(tracked: &Tracked, now: Timestamp) -> bool {
+    tracked.state.memory.in_use_until.is_some_and(|until| until <= now)
+}
+
+/// The command succeeded for the present certificate and had no effect.
+fn is_repeat(tracked: &Tracked) -> bool {
+    let Some(seen) = &tracked.state.seen else { return false };
+    let own = seen.own.as_ref().map(|own| &own.leaf.fingerprint);
+    let deed = seen.ledger.activated.as_ref();
+    deed.is_some_and(|deed| Some(&deed.fingerprint) == own && Some(&deed.of) == seen.command_digest.as_ref())
 }
 
 fn argv(tracked: &Tracked) -> Option<&Vec<String>> {
@@ -83,7 +98,7 @@ impl Watch {
             matches!(failure.trouble.reason, Reason::WindowClosed | Reason::RestartBudget)
                 && failure.next_attempt_at > clock.wall()
         });
-        if held && memory.in_use_until.is_some_and(|until| until < clock.wall()) {
+        if held && has_expired(tracked, clock.wall()) && !is_repeat(tracked) {
             self.fail(clock, key, "its command is held back although what is in use has expired");
         }
     }

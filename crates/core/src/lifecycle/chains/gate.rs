@@ -1,9 +1,11 @@
 //! What keeps a command from running now: its maintenance window and its restart budget. Both give way while there
-//! is still time for several attempts before what consumers use expires, and to an operator's `renew`.
+//! is still time for several attempts before what consumers use expires, and to an operator's `renew`. Once that has
+//! expired, a command that succeeded for the present certificate and had no effect is repeated within them only.
 
 use std::time::Duration;
 
 use super::Case;
+use crate::backoff::LONGEST;
 use crate::facts::OwnCopy;
 use crate::lifecycle::decide::Decision;
 use crate::lifecycle::memory::Stage;
@@ -59,10 +61,23 @@ pub(super) fn budget_words(case: &Case<'_>) -> String {
 fn gives_way(case: &Case<'_>) -> Option<Timestamp> {
     let (own, command) = (case.seen.own.as_ref()?, case.entry.command.as_ref()?);
     let urgent = case.memory.order.as_ref().is_some_and(|order| order.urgent);
+    let in_use_until = in_use_until(case, own);
+    if !urgent && in_use_until <= case.now && is_repeat(case, own) {
+        // There is nothing left that could be saved by being early.
+        let renewal = case.renewal.filter(|renewal| *renewal > case.now);
+        return Some(renewal.unwrap_or(case.now.plus(LONGEST)));
+    }
     // The previous pair was put back because consumers did not take the new one: they are without any.
-    let urgent = urgent || case.seen.ledger.rolled_back.is_some();
-    let at = in_use_until(case, own).minus(margin(own, command));
+    let urgent = urgent || (case.seen.ledger.rolled_back.is_some() && !is_repeat(case, own));
+    let at = in_use_until.minus(margin(own, command));
     (!urgent && at > case.now).then_some(at)
+}
+
+/// The command succeeded for this certificate, and is to run once more.
+fn is_repeat(case: &Case<'_>, own: &OwnCopy) -> bool {
+    let digest = case.seen.command_digest.as_ref();
+    let done = case.seen.ledger.activated.as_ref();
+    done.is_some_and(|deed| deed.fingerprint == own.leaf.fingerprint && Some(&deed.of) == digest)
 }
 
 /// Long enough for several attempts, should the first one fail.

@@ -58,6 +58,39 @@ fn a_window_gives_way_before_what_is_in_use_expires() {
 }
 
 #[test]
+fn a_command_without_effect_keeps_to_window_and_budget_once_what_is_in_use_has_expired() {
+    for (in_use_for, runs) in [(MARGIN, true), (0, false)] {
+        let (mut bench, mut seen) = written(1800, in_use_for);
+        let own = seen.own.as_ref().unwrap().leaf.fingerprint.clone();
+        seen.ledger.activated = Some(Deed { fingerprint: own, of: "command".into(), at: bench.now });
+        bench.state.memory.reactivate = true;
+        let opens = bench.now.plus(Duration::from_secs(1800));
+
+        bench.entry.window = Some(quarter());
+        let actions = look(&mut bench, &seen);
+        let expected = if runs { Action::Activate } else { Action::WakeAt(Some(opens)) };
+        assert_eq!(actions, [expected.clone()], "in use for {in_use_for} s");
+
+        bench.state.phase = Phase::Idle;
+        bench.entry.window = None;
+        bench.entry.command.as_mut().unwrap().min_interval = Some(Duration::from_secs(3600));
+        bench.last_run = Some(bench.now.minus(Duration::from_secs(1800)));
+        assert_eq!(look(&mut bench, &seen), [expected], "in use for {in_use_for} s");
+
+        bench.state.phase = Phase::Idle;
+        let order = Request {
+            reissue: false,
+            redeploy: false,
+            reverify: false,
+            urgent: true,
+            reach: Reach::Verified,
+        };
+        bench.send(Event::Ordered(order));
+        assert_eq!(bench.send(Event::Observed(Ok(seen))), [Action::Activate], "an operator does not wait");
+    }
+}
+
+#[test]
 fn renew_does_not_wait_for_a_window_and_sync_does() {
     for urgent in [true, false] {
         let (mut bench, seen) = written(1800, 86_400);

@@ -233,6 +233,22 @@ fn who_could_not_be_reached_before_either_proves_nothing() {
 }
 
 #[test]
+fn a_consumer_that_cannot_be_seen_counts_as_one_that_is_not_looked_at() {
+    let mut bench = verifying();
+    let old = proven(&mut bench);
+    let leaf = renewed(&mut bench, Some(false));
+    assert_eq!(bench.state.memory.in_use_until, Some(old.not_after));
+    bench.send(fails(Reason::Unreachable));
+    assert_eq!(bench.state.memory.in_use_until, Some(leaf.not_after));
+
+    let mut bench = verifying();
+    proven(&mut bench);
+    let leaf = renewed(&mut bench, Some(true));
+    bench.send(amiss(&leaf, Reason::WrongStatus));
+    assert_eq!(bench.state.memory.in_use_until, Some(leaf.not_after));
+}
+
+#[test]
 fn a_sweep_looks_into_the_guest_and_at_the_consumer_and_then_rests() {
     let mut bench = verifying();
     bench.entry.delivery = Some(explicit());
