@@ -119,16 +119,17 @@ pub(super) fn wants_recheck(
 /// The command failed where a consumer that it broke is to get its previous pair back: it is looked once what the
 /// consumer does now.
 pub(super) fn may_be_broken(entry: &Entry, memory: &Memory) -> bool {
+    let failure = memory.failures.get(&Stage::Activate);
+    let unseen_since = |at: Timestamp| memory.verified.as_ref().is_none_or(|deed| deed.at < at);
     entry.rollback
         && !entry.verify.is_empty()
         && memory
             .failures
             .get(&Stage::Verify)
             .is_none_or(|failure| failure.trouble.reason == Reason::LookPutOff)
-        && memory
-            .failures
-            .get(&Stage::Activate)
-            .is_some_and(|failure| failure.trouble.reason.class() == RetryClass::Command)
+        && failure.is_some_and(|failure| {
+            failure.trouble.reason.class() == RetryClass::Command && unseen_since(failure.at)
+        })
 }
 
 /// Takes in the end of a verification.

@@ -366,6 +366,34 @@ fn a_command_that_runs_long_after_its_delivery_is_preceded_by_a_look_into_the_gu
 }
 
 #[test]
+fn a_look_into_the_guest_does_not_shorten_the_wait_of_a_command_that_failed() {
+    let mut bench = verifying();
+    bench.entry.delivery = Some(explicit());
+    let leaf = bench.leaf();
+    let mut delivered = bench.deployed(&leaf);
+    delivered.ledger.activated = None;
+    bench.send(Event::Look);
+    assert_eq!(next(&mut bench, Event::Observed(Ok(delivered.clone()))), Action::Activate);
+    let mut last = Duration::ZERO;
+    for attempt in 1..=6 {
+        let at = wake(&next(&mut bench, Event::Activated(Err(command_failed()))));
+        assert!(at.since(bench.now) > last, "attempt {attempt}");
+        last = at.since(bench.now);
+        // A sweep in between looks, too.
+        bench.send(Event::Sweep);
+        assert_eq!(next(&mut bench, Event::Observed(Ok(delivered.clone()))), Action::Recheck);
+        assert_eq!(next(&mut bench, Event::Rechecked(Ok(delivered.clone()))), Action::WakeAt(Some(at)));
+        bench.now = at;
+        bench.send(Event::Look);
+        let mut action = next(&mut bench, Event::Observed(Ok(delivered.clone())));
+        if action == Action::Recheck {
+            action = next(&mut bench, Event::Rechecked(Ok(delivered.clone())));
+        }
+        assert_eq!(action, Action::Activate, "attempt {attempt}");
+    }
+}
+
+#[test]
 fn verify_looks_again_and_leaves_what_is_held_as_it_is() {
     let mut bench = verifying();
     let leaf = proven(&mut bench);
@@ -540,6 +568,31 @@ fn a_command_that_failed_and_broke_its_consumer_is_rolled_back_and_one_that_did_
         assert_eq!(next(&mut bench, Event::Activated(Err(command_failed()))), Action::Verify, "{reason}");
         let action = next(&mut bench, fails(reason));
         assert_eq!(action == Action::Rollback, expected, "{reason}: {action:?}");
+    }
+}
+
+#[test]
+fn a_command_that_fails_although_its_consumer_uses_the_certificate_is_looked_at_once_and_retried() {
+    let mut bench = verifying();
+    bench.entry.rollback = true;
+    proven(&mut bench);
+    bench.send(renew(Reach::Verified));
+    let before = bench.state.seen.clone().unwrap();
+    bench.send(Event::Observed(Ok(before)));
+    let offer = Offer { reachable: Some(true), ..bench.offer() };
+    bench.send(Event::Issued(Ok(offer)));
+    bench.pass(5);
+    let leaf = bench.leaf();
+    let written = bench.written(&leaf);
+    bench.send(Event::Installed(Ok((written.clone(), vec![]))));
+    for _ in 0..3 {
+        assert_eq!(next(&mut bench, Event::Activated(Err(command_failed()))), Action::Verify);
+        let failure = bench.state.memory.failures[&Stage::Activate].clone();
+        bench.pass(1);
+        assert_eq!(next(&mut bench, passes(&leaf)), Action::WakeAt(Some(failure.next_attempt_at)));
+        bench.now = failure.next_attempt_at;
+        bench.send(Event::Look);
+        assert_eq!(next(&mut bench, Event::Observed(Ok(written.clone()))), Action::Activate);
     }
 }
 
