@@ -47,7 +47,7 @@ impl Judge {
         if exit == Exit::Done && number(Count::Excused) > 0 {
             let (excused, all) = (number(Count::Excused), results.len());
             remarks.push(format!(
-                "best effort: {excused} of {all} still to be done, as soon as the guest, the issuer or the consumer is there"
+                "best effort: {excused} of {all} still to be done, as soon as the guest or the issuer is there"
             ));
         }
         Verdict { exit, remarks }
@@ -56,7 +56,6 @@ impl Judge {
     fn count(self, result: &EntryResult) -> Count {
         match result.result {
             // Nothing was proven: the consumer cannot be reached, and could not be before.
-            Outcome::Unverified if result.reason.is_some() && self.best_effort => Count::Excused,
             Outcome::Unverified if result.reason.is_some() => Count::Lacking,
             Outcome::Verified | Outcome::Unverified | Outcome::Written => Count::Reached,
             Outcome::Accepted if self.accepted_suffices => Count::Reached,
@@ -152,7 +151,7 @@ mod tests {
         for (outcome, reason, plain, best_effort, no_wait) in [
             (Outcome::Verified, None, true, true, true),
             (Outcome::Unverified, None, true, true, true),
-            (Outcome::Unverified, Some("unreachable"), false, true, false),
+            (Outcome::Unverified, Some("unreachable"), false, false, false),
             (Outcome::Written, None, true, true, true),
             (Outcome::Accepted, None, false, false, true),
             (Outcome::Failed, Some("guest-off"), false, false, false),
@@ -183,7 +182,7 @@ mod tests {
             verdict.remarks,
             [
                 "a waits (guest-off): VM 1001 is not running; delivered when it is",
-                "best effort: 1 of 2 still to be done, as soon as the guest, the issuer or the consumer is there",
+                "best effort: 1 of 2 still to be done, as soon as the guest or the issuer is there",
             ]
         );
     }

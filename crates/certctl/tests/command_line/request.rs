@@ -138,7 +138,7 @@ fn best_effort_puts_up_with_absent_guests_and_says_so() {
     assert_eq!(
         ended_with.stderr,
         "docker-daemon waits (guest-off): VM 1001 is off\n\
-         best effort: 1 of 1 still to be done, as soon as the guest, the issuer or the consumer is there\n"
+         best effort: 1 of 1 still to be done, as soon as the guest or the issuer is there\n"
     );
     assert_eq!(ended(&["sync"], &waiting).code, Some(1));
     let closed = result("waiting", None, Some("window-closed"));

@@ -11,6 +11,7 @@ mod manifest;
 mod notes;
 mod notices;
 mod orders;
+mod outcome;
 mod plan;
 mod requests;
 mod status;

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use phoenix_core::account::weightiest;
-use phoenix_core::lifecycle::{Action, Availability, Reach, Stage, proves_nothing};
+use phoenix_core::lifecycle::{Action, Reach};
 use phoenix_core::name::{AbsolutePath, CertName};
-use phoenix_core::reason::{Reason, RetryClass};
+use phoenix_core::reason::Reason;
 use phoenix_core::time::Timestamp;
 use phoenix_protocol::control::{EntryResult, Outcome, Progress};
 use tokio::sync::mpsc;
 
-use super::entries::{Entries, Tracked};
+use super::entries::Entries;
+use super::outcome;
 use crate::authorities::Authorities;
 use crate::clock::now;
 
@@ -80,62 +80,6 @@ pub(super) fn words(action: &Action) -> &'static str {
     }
 }
 
-/// How an order stands for one entry; none while it is under way.
-fn result(tracked: &Tracked, verb: Verb, wanted: Reach, availability: &Availability) -> Option<EntryResult> {
-    let leaf = tracked.state.seen.as_ref().and_then(|seen| seen.live.leaf.as_ref());
-    let done = |result, error, reason: Option<Reason>| EntryResult {
-        name: tracked.entry.name.to_string(),
-        result,
-        serial: leaf.map(|leaf| leaf.serial.clone()),
-        error,
-        reason: reason.map(|reason| reason.code().to_owned()),
-    };
-    if let Some(refused) = tracked.state.refused.as_ref().filter(|_| verb == Verb::Rollback) {
-        return Some(done(Outcome::Failed, Some(refused.message.clone()), Some(refused.reason)));
-    }
-    if tracked.state.reached >= Some(wanted) {
-        let outcome = match wanted {
-            Reach::Written => Outcome::Written,
-            Reach::Verified if !tracked.entry.verify.is_empty() => Outcome::Verified,
-            _ => Outcome::Unverified,
-        };
-        return Some(done(outcome, None, None));
-    }
-    if tracked.entry.paused {
-        let error = format!("{} is paused in the manifest", tracked.entry.name);
-        return Some(done(Outcome::Failed, Some(error), Some(Reason::Paused)));
-    }
-    if let Some(until) = held(tracked).filter(|held| *held < wanted) {
-        let error = format!("{} is held at {until:?} until the next sync or renewal", tracked.entry.name);
-        return Some(done(Outcome::Waiting, Some(error), Some(Reason::Held)));
-    }
-    let (stage, failure) = weightiest(&tracked.state, availability)?;
-    if failure.trouble.reason == Reason::LookPutOff {
-        // Nothing has failed: the next look is waited for.
-        return None;
-    }
-    let outcome = match failure.trouble.reason.class() {
-        // Only a consumer that could be reached before proves anything by being out of reach.
-        _ if stage == Stage::Verify && proves_nothing(&tracked.state.memory) => Outcome::Unverified,
-        RetryClass::Waiting => Outcome::Waiting,
-        _ => Outcome::Failed,
-    };
-    let error = format!(
-        "{}: {} Next attempt at {}",
-        stage.as_str(),
-        failure.trouble.sentence(),
-        failure.next_attempt_at
-    );
-    Some(done(outcome, Some(error), Some(failure.trouble.reason)))
-}
-
-/// How far the present certificate may go, if not all the way.
-fn held(tracked: &Tracked) -> Option<Reach> {
-    let own = tracked.state.seen.as_ref()?.own.as_ref()?;
-    let hold = tracked.state.memory.hold.as_ref()?;
-    (hold.fingerprint == own.leaf.fingerprint).then_some(hold.reach)
-}
-
 impl Orders {
     /// Begins to wait for these entries, until `deadline`, and returns the lines that tell how it goes; without a deadline
     /// nobody waits, and the order is accepted.
@@ -186,7 +130,11 @@ impl Orders {
         let Some(tracked) = entries.get(key) else { return };
         let availability = authorities.availability(&tracked.entry, now());
         for waiter in self.0.iter_mut().filter(|waiter| waiter.open.contains(key)) {
-            if let Some(result) = result(tracked, waiter.verb, waiter.reach, &availability) {
+            let result = match waiter.verb {
+                Verb::Verify => outcome::of_look(tracked, &availability),
+                verb => outcome::of_order(tracked, verb, waiter.reach, &availability),
+            };
+            if let Some(result) = result {
                 waiter.settle(key, result);
             }
         }

@@ -109,10 +109,12 @@ impl Ahead<'_> {
             }
             Work::Deliver => {
                 self.memory.redeliver = false;
+                self.memory.rerun &= entry.command.is_some();
                 self.deliver();
             }
             Work::Activate => {
                 self.memory.reactivate = false;
+                self.memory.rerun = false;
                 self.context.last_run = Some(self.at);
                 let deed = self.deed(self.seen.command_digest.clone());
                 self.seen.ledger.activated = deed;
@@ -123,6 +125,7 @@ impl Ahead<'_> {
             }
             Work::Verify => {
                 self.memory.reverify = false;
+                self.memory.rerun = false;
                 self.memory.verified = self.deed(verify_digest(entry));
             }
             Work::Recheck => self.memory.rechecked = Some(self.at),

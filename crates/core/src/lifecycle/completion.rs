@@ -57,10 +57,12 @@ pub(super) fn absorb(
         Event::Restored(Ok(seen)) => succeeded(state, Work::Restore, seen, now),
         Event::Delivered(Ok(seen)) => {
             state.memory.redeliver = false;
+            state.memory.rerun &= context.entry.command.is_some();
             succeeded(state, Work::Deliver, seen, now);
         }
         Event::Activated(Ok(seen)) => {
             state.memory.reactivate = false;
+            state.memory.rerun = false;
             // What was urgent has been done; the runs of later renewals keep to window and budget again.
             if let Some(order) = &mut state.memory.order {
                 order.urgent = false;
@@ -124,6 +126,11 @@ fn succeeded(state: &mut State, work: Work, seen: Observation, now: Timestamp) {
     }
     if work == Work::Observe && seen.target_trouble.is_none() {
         forget_target_trouble(&mut state.memory);
+    }
+    let fingerprint = |seen: &Observation| seen.own.as_ref().map(|own| own.leaf.fingerprint.clone());
+    if state.seen.as_ref().is_some_and(|before| fingerprint(before) != fingerprint(&seen)) {
+        // What was seen was seen of another certificate.
+        state.memory.rerun = false;
     }
     state.seen = Some(seen);
     shorten_waits(state, now);

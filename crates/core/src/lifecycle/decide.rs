@@ -137,13 +137,24 @@ pub(super) fn obsolete(
     .collect()
 }
 
+impl Decision {
+    /// Until when nothing is done; none when something is, or when no time tells.
+    pub(super) const fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Rest(until) => *until,
+            Self::Stuck(_, _, until) => Some(*until),
+            Self::Act(..) | Self::AwaitIssuer(..) => None,
+        }
+    }
+}
+
 /// What goes on although something else was decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Meanwhile {
     /// An issuer is waited for.
     pub(super) awaits_issuer: bool,
-    /// When something is to be done with the pair in place, while another is wanted that cannot be had now.
-    pub(super) retries_use_at: Option<Timestamp>,
+    /// What is decided about the pair in place, while another is wanted that cannot be had now.
+    pub(super) present: Option<Decision>,
 }
 
 /// What goes on although something else was decided.
@@ -154,7 +165,7 @@ pub(super) fn meanwhile(
     now: Timestamp,
 ) -> Meanwhile {
     let case = Case::new(context, seen, memory, now);
-    Meanwhile { awaits_issuer: chains::awaits_issuer(&case), retries_use_at: chains::retries_use_at(&case) }
+    Meanwhile { awaits_issuer: chains::awaits_issuer(&case), present: chains::meanwhile(&case) }
 }
 
 /// The next thing to do for an entry, given what was seen: what the first rule of [`NEXT`] that has a finding says.

@@ -101,6 +101,10 @@ pub struct Memory {
     /// The operator wants the pair before the present one back.
     #[serde(default)]
     pub roll_back: bool,
+    /// The consumer was seen not to use the certificate: its command is run once more, or where there is none its
+    /// files are delivered once more.
+    #[serde(default)]
+    pub rerun: bool,
     /// The certificate with this fingerprint goes only so far until something else is asked for.
     #[serde(default)]
     pub hold: Option<Hold>,

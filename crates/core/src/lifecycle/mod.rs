@@ -138,12 +138,19 @@ pub struct Request {
     pub reissue: bool,
     /// Deliver and run everything again (`sync --force`).
     pub redeploy: bool,
-    /// Verify it again, and nothing else (`verify`).
+    /// Look at the consumer again (`verify`).
     pub reverify: bool,
     /// Windows and spacing do not hold it back (`renew`).
     pub urgent: bool,
     /// How far to go.
     pub reach: Reach,
+}
+
+impl Request {
+    /// It asks for a look at the consumer, and for nothing else.
+    pub const fn is_look(&self) -> bool {
+        self.reverify && !self.reissue && !self.redeploy
+    }
 }
 
 /// What the edges are to do.
@@ -310,6 +317,13 @@ fn begin_order(state: &mut State, actions: &mut Vec<Action>) {
 }
 
 fn accept(memory: &mut Memory, request: &Request, now: Timestamp) {
+    if request.is_look() {
+        memory.reverify = true;
+        if let Some(failure) = memory.failures.get_mut(&Stage::Verify) {
+            failure.next_attempt_at = failure.next_attempt_at.min(now);
+        }
+        return;
+    }
     let open = memory.order.take();
     memory.order = Some(Order {
         reach: open.as_ref().map_or(request.reach, |order| order.reach.max(request.reach)),
@@ -320,10 +334,6 @@ fn accept(memory: &mut Memory, request: &Request, now: Timestamp) {
     memory.redeliver |= request.redeploy;
     memory.reactivate |= request.redeploy;
     memory.reverify |= request.redeploy || request.reverify;
-    if request.reverify {
-        memory.overcome(Stage::Verify);
-        return;
-    }
     memory.hold = None;
     memory.failures.clear();
     rollback::hurry(memory, now);
@@ -354,10 +364,15 @@ fn proceed(
     state.reached = settle(&mut state.memory, context, seen, now);
     let meanwhile = decide::meanwhile(context, seen, &state.memory, now);
     state.awaits_issuer = meanwhile.awaits_issuer;
-    let earlier = |next: Timestamp| {
-        meanwhile.retries_use_at.map_or(next, |at| at.min(next)).max(now.plus(crate::backoff::SHORTEST))
-    };
-    match decide(context, seen, &state.memory, now) {
+    // Of a renewal, which is what is waited for at last, the time has come.
+    let retried = meanwhile.present.as_ref().and_then(Decision::until).filter(|until| *until > now);
+    let earlier =
+        |next: Timestamp| retried.map_or(next, |at| at.min(next)).max(now.plus(crate::backoff::SHORTEST));
+    let decision = decide(context, seen, &state.memory, now);
+    if let Some(Decision::Stuck(stage, trouble, next)) = meanwhile.present {
+        stuck(&mut state.memory, stage, trouble, next, now);
+    }
+    match decision {
         Decision::Rest(until) => {
             let until = until.map(|at| at.max(now.plus(crate::backoff::SHORTEST)));
             survey_or_rest(state, context, until, actions);
@@ -373,7 +388,7 @@ fn proceed(
         Decision::AwaitIssuer(trouble, next) => {
             stuck(&mut state.memory, Stage::Issue, trouble, next, now);
             state.awaits_issuer = true;
-            survey_or_rest(state, context, meanwhile.retries_use_at.map(earlier), actions);
+            survey_or_rest(state, context, retried.map(earlier), actions);
         }
         Decision::Act(work, finding) if done == Some(work) => {
             // It ended well and changed nothing: doing it again at once would never end.
@@ -439,6 +454,7 @@ fn drop_empty_wishes(context: &Context<'_>, seen: &Observation, memory: &mut Mem
     memory.redeliver &= standing.delivered.is_some();
     memory.reactivate &= standing.activated.is_some();
     memory.reverify &= standing.verified.is_some();
+    memory.rerun &= standing.delivered.is_some() || standing.activated.is_some();
     if standing.verified.is_none() {
         verify::forget(memory);
     }

@@ -63,10 +63,12 @@ pub fn standing(entry: &Entry, seen: &Observation, memory: &Memory) -> Standing 
     };
     let ledger = &seen.ledger;
     let delivered = impossible(manifest::Stage::Deliver).or_else(|| {
-        deed_done(own, ledger.delivered.as_ref(), seen.delivery_digest.as_ref(), memory.redeliver)
+        let again = memory.redeliver || (memory.rerun && entry.command.is_none());
+        deed_done(own, ledger.delivered.as_ref(), seen.delivery_digest.as_ref(), again)
     });
     let mut activated = impossible(manifest::Stage::Activate).or_else(|| {
-        deed_done(own, ledger.activated.as_ref(), seen.command_digest.as_ref(), memory.reactivate)
+        let again = memory.reactivate || memory.rerun;
+        deed_done(own, ledger.activated.as_ref(), seen.command_digest.as_ref(), again)
     });
     if delivered_by_command(entry) && delivered == Some(false) {
         activated = activated.map(|_| false);

@@ -1,6 +1,7 @@
 mod back;
 mod corners;
 mod gates;
+mod looks;
 mod orders;
 mod proof;
 

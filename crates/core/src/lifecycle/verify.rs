@@ -83,6 +83,7 @@ pub(super) fn forget(memory: &mut Memory) {
     memory.served = None;
     memory.reachable = None;
     memory.remarks.clear();
+    memory.rerun = false;
 }
 
 /// The consumer could not be reached, and whether it could be before the change is not known or known not to be
@@ -148,6 +149,7 @@ pub(super) fn absorb(state: &mut State, context: &Context<'_>, seen: Verificatio
     match verdict {
         None => {
             memory.overcome(Stage::Verify);
+            memory.rerun = false;
             memory.reachable = Some(true);
             memory.proven = Some(fingerprint.clone());
             memory.verified = verify_digest(context.entry).map(|of| Deed { fingerprint, of, at: now });
@@ -190,9 +192,5 @@ pub(super) fn absorb(state: &mut State, context: &Context<'_>, seen: Verificatio
 
 /// The command is run once more; without one, the files are delivered once more.
 fn run_again(entry: &Entry, memory: &mut Memory) {
-    if entry.command.is_some() {
-        memory.reactivate = true;
-    } else {
-        memory.redeliver |= entry.delivery.is_some();
-    }
+    memory.rerun = entry.command.is_some() || entry.delivery.is_some();
 }

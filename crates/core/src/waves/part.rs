@@ -74,6 +74,7 @@ fn is_wanted(state: &State, now: Timestamp) -> bool {
     memory.reissue
         || memory.redeliver
         || memory.reactivate
+        || memory.rerun
         || [Stage::Issue, Stage::Activate].iter().any(retried)
 }
 

@@ -225,9 +225,14 @@ impl World {
     fn order(&mut self, key: usize) {
         let reaches = [Reach::Written, Reach::Delivered, Reach::Activated, Reach::Verified, Reach::Verified];
         let reach = reaches[self.dice.below(5) as usize];
-        let kind = self.dice.below(4);
-        let request =
-            Request { reissue: kind == 0, redeploy: kind == 1, reverify: false, urgent: kind == 0, reach };
+        let kind = self.dice.below(5);
+        let request = Request {
+            reissue: kind == 0,
+            redeploy: kind == 1,
+            reverify: kind == 2,
+            urgent: kind == 0,
+            reach,
+        };
         if self.daemon.up.is_some() {
             self.watch.disturbed(key, 0, 1, self.clock.now);
             self.send(key, Event::Ordered(request));

@@ -161,6 +161,7 @@ impl World {
                 (!waits && !memory.failures.is_empty(), "a failure is left"),
                 (!waits && memory.order.is_some(), "an order is left"),
                 (!waits && (memory.reactivate || memory.redeliver), "an operator's wish is left"),
+                (!waits && (memory.rerun || memory.reverify), "a consumer is still to be told or looked at"),
                 (memory.reissue, "an operator's wish for a certificate is left"),
                 (memory.hold.is_some(), "it is still held"),
                 (!site.live.matches(), "the pair does not match"),

@@ -320,7 +320,7 @@ fn retries_use_at(tracked: &Tracked) -> Option<Timestamp> {
 /// What repeats or takes back.
 fn wishes(memory: &Memory) -> [bool; 3] {
     let back = memory.rollback.as_ref().is_some_and(|rollback| rollback.step == RollbackStep::Wanted);
-    [memory.reactivate, memory.redeliver, back]
+    [memory.rerun, memory.reactivate || memory.redeliver, back]
 }
 
 /// A failure of something that turned out not to be wanted any more.
@@ -341,7 +341,11 @@ fn has_reason(tracked: &Tracked, site: &Site) -> bool {
         is_own(deed) && command_digest(&tracked.entry).as_ref() == Some(&deed.of)
     });
     let delivered = site.ledger.delivered.as_ref().map_or(own.adopted, is_own);
-    memory.reactivate || memory.redeliver || !done || (delivered_by_command(&tracked.entry) && !delivered)
+    memory.rerun
+        || memory.reactivate
+        || memory.redeliver
+        || !done
+        || (delivered_by_command(&tracked.entry) && !delivered)
 }
 
 fn failure(event: &Event) -> Option<(Stage, Reason)> {

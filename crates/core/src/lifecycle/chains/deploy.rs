@@ -133,7 +133,8 @@ fn manifest_error(case: &Case<'_>) -> Option<Decision> {
     };
     let error = case.entry.stage_error(wrong)?;
     let trouble = Trouble::new(Reason::ManifestError, error.message.clone());
-    Some(Decision::Stuck(stage, trouble, case.renewal.unwrap_or(case.now.plus(LONGEST))))
+    let renewal = case.renewal.filter(|renewal| *renewal > case.now);
+    Some(Decision::Stuck(stage, trouble, renewal.unwrap_or(case.now.plus(LONGEST))))
 }
 
 /// The next stage that is not done, how far a hold has to reach for it, and why it is to be done.
@@ -154,7 +155,9 @@ fn open_stage(case: &Case<'_>) -> Option<(Work, Reach, Finding)> {
 
 /// The command, or what has to be looked at before it.
 fn before_activation(case: &Case<'_>) -> (Work, Reach, Finding) {
-    let (work, reason, message) = if may_be_broken(case.entry, case.memory) {
+    let (work, reason, message) = if wants_look_first(case) {
+        (Work::Verify, Reason::NotVerified, "an operator wants to know what the consumer uses now")
+    } else if may_be_broken(case.entry, case.memory) {
         (Work::Verify, Reason::NotVerified, "the command failed: what does its consumer do now?")
     } else if wants_recheck(case.entry, case.seen.ledger.delivered.as_ref(), case.memory, case.now) {
         (
@@ -172,6 +175,12 @@ fn before_activation(case: &Case<'_>) -> (Work, Reach, Finding) {
         (Work::Activate, Reason::NotActivated, "the command has not run for this certificate yet")
     };
     (work, Reach::Activated, Finding { reason, message: message.to_owned() })
+}
+
+/// The command succeeded and had no effect, and a look was asked for: it may have had one since.
+fn wants_look_first(case: &Case<'_>) -> bool {
+    let repeats = case.memory.rerun && !case.memory.reactivate;
+    repeats && case.memory.reverify && gate::is_repeat(case) && !case.entry.verify.is_empty()
 }
 
 /// Why `work` is to be done, if that is the next stage.

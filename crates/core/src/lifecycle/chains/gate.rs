@@ -62,19 +62,20 @@ fn gives_way(case: &Case<'_>) -> Option<Timestamp> {
     let (own, command) = (case.seen.own.as_ref()?, case.entry.command.as_ref()?);
     let urgent = case.memory.order.as_ref().is_some_and(|order| order.urgent);
     let in_use_until = in_use_until(case, own);
-    if !urgent && in_use_until <= case.now && is_repeat(case, own) {
+    if !urgent && in_use_until <= case.now && is_repeat(case) {
         // There is nothing left that could be saved by being early.
         let renewal = case.renewal.filter(|renewal| *renewal > case.now);
         return Some(renewal.unwrap_or(case.now.plus(LONGEST)));
     }
     // The previous pair was put back because consumers did not take the new one: they are without any.
-    let urgent = urgent || (case.seen.ledger.rolled_back.is_some() && !is_repeat(case, own));
+    let urgent = urgent || (case.seen.ledger.rolled_back.is_some() && !is_repeat(case));
     let at = in_use_until.minus(margin(own, command));
     (!urgent && at > case.now).then_some(at)
 }
 
 /// The command succeeded for this certificate, and is to run once more.
-fn is_repeat(case: &Case<'_>, own: &OwnCopy) -> bool {
+pub(super) fn is_repeat(case: &Case<'_>) -> bool {
+    let Some(own) = &case.seen.own else { return false };
     let digest = case.seen.command_digest.as_ref();
     let done = case.seen.ledger.activated.as_ref();
     done.is_some_and(|deed| deed.fingerprint == own.leaf.fingerprint && Some(&deed.of) == digest)

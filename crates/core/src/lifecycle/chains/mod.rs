@@ -18,4 +18,4 @@ pub use case::{Case, Need};
 pub use deploy::DEPLOY;
 pub use files::{FILES, FOREIGN_WRITES};
 pub use next::{ISSUANCES_PER_LIFETIME, NEXT};
-pub(super) use next::{awaits_issuer, retries_use_at};
+pub(super) use next::{awaits_issuer, meanwhile};

@@ -191,8 +191,7 @@ fn use_of_present(case: &Case<'_>) -> Option<Decision> {
 
 /// A dead CA never stops retries of deliveries, commands and looks at consumers.
 fn use_meanwhile(case: &Case<'_>) -> Option<Decision> {
-    put_off(case)?;
-    use_of_present(case).filter(|next| matches!(next, Decision::Act(..)))
+    meanwhile(case).filter(|next| matches!(next, Decision::Act(..)))
 }
 
 /// Why a certificate that is wanted cannot be requested now.
@@ -214,16 +213,15 @@ fn put_off_words(case: &Case<'_>) -> String {
     }
 }
 
-/// When something is to be done with the pair in place although another is wanted that cannot be had now.
-pub(in crate::lifecycle) fn retries_use_at(case: &Case<'_>) -> Option<Timestamp> {
+/// What is decided about the pair in place although another is wanted that cannot be had now.
+pub(in crate::lifecycle) fn meanwhile(case: &Case<'_>) -> Option<Decision> {
     put_off(case)?;
-    let until = match use_of_present(case)? {
-        Decision::Rest(until) => until,
-        Decision::Stuck(_, _, until) => Some(until),
-        Decision::Act(..) | Decision::AwaitIssuer(..) => None,
-    };
-    // The renewal, which is what is waited for at last, lies behind.
-    until.filter(|until| *until > case.now)
+    use_of_present(case)
+}
+
+/// When something is to be done with it.
+fn retries_use_at(case: &Case<'_>) -> Option<Timestamp> {
+    meanwhile(case).and_then(|next| next.until()).filter(|until| *until > case.now)
 }
 
 /// An issuer is waited for, whatever is done meanwhile.

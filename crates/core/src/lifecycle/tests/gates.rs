@@ -69,7 +69,7 @@ fn a_command_without_effect_keeps_to_window_and_budget_once_what_is_in_use_has_e
         bench.entry.window = Some(quarter());
         let actions = look(&mut bench, &seen);
         let expected = if runs { Action::Activate } else { Action::WakeAt(Some(opens)) };
-        assert_eq!(actions, [expected.clone()], "in use for {in_use_for} s");
+        assert_eq!(actions, std::slice::from_ref(&expected), "in use for {in_use_for} s");
 
         bench.state.phase = Phase::Idle;
         bench.entry.window = None;

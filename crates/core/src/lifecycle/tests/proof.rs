@@ -4,7 +4,7 @@ use super::*;
 use crate::facts::Served;
 use crate::manifest::{Delivery, Mode, Verify};
 
-fn tls() -> Vec<Verify> {
+pub(super) fn tls() -> Vec<Verify> {
     vec![Verify::Tls {
         address: "10.0.0.111:2376".into(),
         server_name: None,
@@ -16,7 +16,7 @@ fn tls() -> Vec<Verify> {
     }]
 }
 
-fn explicit() -> Delivery {
+pub(super) fn explicit() -> Delivery {
     Delivery::Explicit {
         cert: None,
         key: None,
@@ -27,7 +27,7 @@ fn explicit() -> Delivery {
     }
 }
 
-fn served(leaf: &LeafFacts, at: Timestamp) -> Served {
+pub(super) fn served(leaf: &LeafFacts, at: Timestamp) -> Served {
     Served {
         fingerprint: leaf.fingerprint.clone(),
         serial: leaf.serial.clone(),
@@ -47,13 +47,13 @@ pub(super) fn fails(reason: Reason) -> Event {
 }
 
 /// The certificate is in use, and something else is wrong.
-fn amiss(leaf: &LeafFacts, reason: Reason) -> Event {
+pub(super) fn amiss(leaf: &LeafFacts, reason: Reason) -> Event {
     let result = Err(Trouble::new(reason, "so it was seen"));
     let seen = Verification { served: Some(served(leaf, NOW)), takes: true, result, ..unseen() };
     Event::Verified(Box::new(seen))
 }
 
-fn unseen() -> Verification {
+pub(super) fn unseen() -> Verification {
     Verification { served: None, takes: false, remarks: Vec::new(), result: Ok(()) }
 }
 
@@ -161,7 +161,7 @@ fn a_command_without_effect_is_run_again_with_growing_spacing_and_looked_at_each
     }
     assert_eq!(spacings, [5, 10, 20, 40]);
     bench.send(passes(&leaf));
-    assert!(bench.state.memory.failures.is_empty() && !bench.state.memory.reactivate);
+    assert!(bench.state.memory.failures.is_empty() && !bench.state.memory.rerun);
 }
 
 #[test]
@@ -176,31 +176,6 @@ fn what_the_command_cannot_mend_does_not_run_it_again() {
         bench.send(Event::Look);
         let deployed = bench.deployed(&leaf);
         assert_eq!(next(&mut bench, Event::Observed(Ok(deployed))), Action::Verify, "{reason}");
-        assert_eq!(bench.state.memory.rollback, None, "{reason}");
-    }
-}
-
-#[test]
-fn who_serves_the_certificate_and_fails_for_another_reason_gets_neither_its_command_nor_the_previous_pair() {
-    for reason in [Reason::RefusesClient, Reason::WrongStatus, Reason::CheckFailed, Reason::Unreachable] {
-        let mut bench = verifying();
-        bench.entry.rollback = true;
-        proven(&mut bench);
-        let leaf = renewed(&mut bench, Some(true));
-        let deployed = bench.deployed(&leaf);
-        let mut spacings = Vec::new();
-        for _ in 0..3 {
-            let at = wake(&next(&mut bench, amiss(&leaf, reason)));
-            assert_eq!(bench.state.memory.failures[&Stage::Verify].trouble.reason, reason);
-            assert!(!proves_nothing(&bench.state.memory), "{reason}");
-            spacings.push(at.since(bench.now));
-            bench.now = at;
-            bench.send(Event::Look);
-            assert_eq!(next(&mut bench, Event::Observed(Ok(deployed.clone()))), Action::Verify, "{reason}");
-        }
-        assert!(spacings.is_sorted_by(|one, next| one < next), "{spacings:?}");
-        // It has been in use: that it is out of reach later does not bring the previous pair back either.
-        assert!(matches!(next(&mut bench, fails(Reason::Unreachable)), Action::WakeAt(_)), "{reason}");
         assert_eq!(bench.state.memory.rollback, None, "{reason}");
     }
 }
@@ -230,22 +205,6 @@ fn who_could_not_be_reached_before_either_proves_nothing() {
             assert_eq!(next(&mut bench, Event::Observed(Ok(deployed))), Action::Verify, "{reachable:?}");
         }
     }
-}
-
-#[test]
-fn a_consumer_that_cannot_be_seen_counts_as_one_that_is_not_looked_at() {
-    let mut bench = verifying();
-    let old = proven(&mut bench);
-    let leaf = renewed(&mut bench, Some(false));
-    assert_eq!(bench.state.memory.in_use_until, Some(old.not_after));
-    bench.send(fails(Reason::Unreachable));
-    assert_eq!(bench.state.memory.in_use_until, Some(leaf.not_after));
-
-    let mut bench = verifying();
-    proven(&mut bench);
-    let leaf = renewed(&mut bench, Some(true));
-    bench.send(amiss(&leaf, Reason::WrongStatus));
-    assert_eq!(bench.state.memory.in_use_until, Some(leaf.not_after));
 }
 
 #[test]
@@ -363,53 +322,6 @@ fn a_command_that_runs_long_after_its_delivery_is_preceded_by_a_look_into_the_gu
     bench.send(Event::Look);
     assert_eq!(next(&mut bench, Event::Observed(Ok(delivered.clone()))), Action::Recheck);
     assert_eq!(next(&mut bench, Event::Rechecked(Ok(delivered))), Action::Activate);
-}
-
-#[test]
-fn a_look_into_the_guest_does_not_shorten_the_wait_of_a_command_that_failed() {
-    let mut bench = verifying();
-    bench.entry.delivery = Some(explicit());
-    let leaf = bench.leaf();
-    let mut delivered = bench.deployed(&leaf);
-    delivered.ledger.activated = None;
-    bench.send(Event::Look);
-    assert_eq!(next(&mut bench, Event::Observed(Ok(delivered.clone()))), Action::Activate);
-    let mut last = Duration::ZERO;
-    for attempt in 1..=6 {
-        let at = wake(&next(&mut bench, Event::Activated(Err(command_failed()))));
-        assert!(at.since(bench.now) > last, "attempt {attempt}");
-        last = at.since(bench.now);
-        // A sweep in between looks, too.
-        bench.send(Event::Sweep);
-        assert_eq!(next(&mut bench, Event::Observed(Ok(delivered.clone()))), Action::Recheck);
-        assert_eq!(next(&mut bench, Event::Rechecked(Ok(delivered.clone()))), Action::WakeAt(Some(at)));
-        bench.now = at;
-        bench.send(Event::Look);
-        let mut action = next(&mut bench, Event::Observed(Ok(delivered.clone())));
-        if action == Action::Recheck {
-            action = next(&mut bench, Event::Rechecked(Ok(delivered.clone())));
-        }
-        assert_eq!(action, Action::Activate, "attempt {attempt}");
-    }
-}
-
-#[test]
-fn verify_looks_again_and_leaves_what_is_held_as_it_is() {
-    let mut bench = verifying();
-    let leaf = proven(&mut bench);
-    let ask =
-        Request { reissue: false, redeploy: false, reverify: true, urgent: false, reach: Reach::Verified };
-    bench.send(Event::Ordered(ask.clone()));
-    let deployed = bench.deployed(&leaf);
-    assert_eq!(next(&mut bench, Event::Observed(Ok(deployed.clone()))), Action::Verify);
-    bench.send(passes(&leaf));
-    assert_eq!((bench.state.reached, &bench.state.memory.order), (Some(Reach::Verified), &None));
-
-    let hold = Hold { fingerprint: leaf.fingerprint.clone(), reach: Reach::Written };
-    bench.state.memory.hold = Some(hold.clone());
-    bench.send(Event::Ordered(ask));
-    bench.send(Event::Observed(Ok(deployed)));
-    assert_eq!(bench.state.memory.hold, Some(hold));
 }
 
 /// The pair before `leaf` is in place.
@@ -568,31 +480,6 @@ fn a_command_that_failed_and_broke_its_consumer_is_rolled_back_and_one_that_did_
         assert_eq!(next(&mut bench, Event::Activated(Err(command_failed()))), Action::Verify, "{reason}");
         let action = next(&mut bench, fails(reason));
         assert_eq!(action == Action::Rollback, expected, "{reason}: {action:?}");
-    }
-}
-
-#[test]
-fn a_command_that_fails_although_its_consumer_uses_the_certificate_is_looked_at_once_and_retried() {
-    let mut bench = verifying();
-    bench.entry.rollback = true;
-    proven(&mut bench);
-    bench.send(renew(Reach::Verified));
-    let before = bench.state.seen.clone().unwrap();
-    bench.send(Event::Observed(Ok(before)));
-    let offer = Offer { reachable: Some(true), ..bench.offer() };
-    bench.send(Event::Issued(Ok(offer)));
-    bench.pass(5);
-    let leaf = bench.leaf();
-    let written = bench.written(&leaf);
-    bench.send(Event::Installed(Ok((written.clone(), vec![]))));
-    for _ in 0..3 {
-        assert_eq!(next(&mut bench, Event::Activated(Err(command_failed()))), Action::Verify);
-        let failure = bench.state.memory.failures[&Stage::Activate].clone();
-        bench.pass(1);
-        assert_eq!(next(&mut bench, passes(&leaf)), Action::WakeAt(Some(failure.next_attempt_at)));
-        bench.now = failure.next_attempt_at;
-        bench.send(Event::Look);
-        assert_eq!(next(&mut bench, Event::Observed(Ok(written.clone()))), Action::Activate);
     }
 }
 

@@ -1,0 +1,189 @@
+//! What a look at a consumer means for its command, and what it leaves alone.
+
+use super::proof::{amiss, explicit, fails, next, passes, proven, renewed, verifying, wake};
+use super::*;
+
+#[test]
+fn who_serves_the_certificate_and_fails_for_another_reason_gets_neither_its_command_nor_the_previous_pair() {
+    for reason in [Reason::RefusesClient, Reason::WrongStatus, Reason::CheckFailed, Reason::Unreachable] {
+        let mut bench = verifying();
+        bench.entry.rollback = true;
+        proven(&mut bench);
+        let leaf = renewed(&mut bench, Some(true));
+        let deployed = bench.deployed(&leaf);
+        let mut spacings = Vec::new();
+        for _ in 0..3 {
+            let at = wake(&next(&mut bench, amiss(&leaf, reason)));
+            assert_eq!(bench.state.memory.failures[&Stage::Verify].trouble.reason, reason);
+            assert!(!proves_nothing(&bench.state.memory), "{reason}");
+            spacings.push(at.since(bench.now));
+            bench.now = at;
+            bench.send(Event::Look);
+            assert_eq!(next(&mut bench, Event::Observed(Ok(deployed.clone()))), Action::Verify, "{reason}");
+        }
+        assert!(spacings.is_sorted_by(|one, next| one < next), "{spacings:?}");
+        // It has been in use: that it is out of reach later does not bring the previous pair back either.
+        assert!(matches!(next(&mut bench, fails(Reason::Unreachable)), Action::WakeAt(_)), "{reason}");
+        assert_eq!(bench.state.memory.rollback, None, "{reason}");
+    }
+}
+
+#[test]
+fn a_consumer_that_cannot_be_seen_counts_as_one_that_is_not_looked_at() {
+    let mut bench = verifying();
+    let old = proven(&mut bench);
+    let leaf = renewed(&mut bench, Some(false));
+    assert_eq!(bench.state.memory.in_use_until, Some(old.not_after));
+    bench.send(fails(Reason::Unreachable));
+    assert_eq!(bench.state.memory.in_use_until, Some(leaf.not_after));
+
+    let mut bench = verifying();
+    proven(&mut bench);
+    let leaf = renewed(&mut bench, Some(true));
+    bench.send(amiss(&leaf, Reason::WrongStatus));
+    assert_eq!(bench.state.memory.in_use_until, Some(leaf.not_after));
+}
+
+#[test]
+fn a_look_into_the_guest_does_not_shorten_the_wait_of_a_command_that_failed() {
+    let mut bench = verifying();
+    bench.entry.delivery = Some(explicit());
+    let leaf = bench.leaf();
+    let mut delivered = bench.deployed(&leaf);
+    delivered.ledger.activated = None;
+    bench.send(Event::Look);
+    assert_eq!(next(&mut bench, Event::Observed(Ok(delivered.clone()))), Action::Activate);
+    let mut last = Duration::ZERO;
+    for attempt in 1..=6 {
+        let at = wake(&next(&mut bench, Event::Activated(Err(command_failed()))));
+        assert!(at.since(bench.now) > last, "attempt {attempt}");
+        last = at.since(bench.now);
+        // A sweep in between looks, too.
+        bench.send(Event::Sweep);
+        assert_eq!(next(&mut bench, Event::Observed(Ok(delivered.clone()))), Action::Recheck);
+        assert_eq!(next(&mut bench, Event::Rechecked(Ok(delivered.clone()))), Action::WakeAt(Some(at)));
+        bench.now = at;
+        bench.send(Event::Look);
+        let mut action = next(&mut bench, Event::Observed(Ok(delivered.clone())));
+        if action == Action::Recheck {
+            action = next(&mut bench, Event::Rechecked(Ok(delivered.clone())));
+        }
+        assert_eq!(action, Action::Activate, "attempt {attempt}");
+    }
+}
+
+#[test]
+fn verify_looks_again_and_leaves_what_is_held_as_it_is() {
+    let mut bench = verifying();
+    let leaf = proven(&mut bench);
+    let ask =
+        Request { reissue: false, redeploy: false, reverify: true, urgent: false, reach: Reach::Verified };
+    bench.send(Event::Ordered(ask.clone()));
+    let deployed = bench.deployed(&leaf);
+    assert_eq!(next(&mut bench, Event::Observed(Ok(deployed.clone()))), Action::Verify);
+    bench.send(passes(&leaf));
+    assert_eq!((bench.state.reached, &bench.state.memory.order), (Some(Reach::Verified), &None));
+
+    let hold = Hold { fingerprint: leaf.fingerprint.clone(), reach: Reach::Written };
+    bench.state.memory.hold = Some(hold.clone());
+    bench.send(Event::Ordered(ask));
+    bench.send(Event::Observed(Ok(deployed)));
+    assert_eq!(bench.state.memory.hold, Some(hold));
+}
+
+#[test]
+fn a_command_that_fails_although_its_consumer_uses_the_certificate_is_looked_at_once_and_retried() {
+    let mut bench = verifying();
+    bench.entry.rollback = true;
+    proven(&mut bench);
+    bench.send(renew(Reach::Verified));
+    let before = bench.state.seen.clone().unwrap();
+    bench.send(Event::Observed(Ok(before)));
+    let offer = Offer { reachable: Some(true), ..bench.offer() };
+    bench.send(Event::Issued(Ok(offer)));
+    bench.pass(5);
+    let leaf = bench.leaf();
+    let written = bench.written(&leaf);
+    bench.send(Event::Installed(Ok((written.clone(), vec![]))));
+    for _ in 0..3 {
+        assert_eq!(next(&mut bench, Event::Activated(Err(command_failed()))), Action::Verify);
+        let failure = bench.state.memory.failures[&Stage::Activate].clone();
+        bench.pass(1);
+        assert_eq!(next(&mut bench, passes(&leaf)), Action::WakeAt(Some(failure.next_attempt_at)));
+        bench.now = failure.next_attempt_at;
+        bench.send(Event::Look);
+        assert_eq!(next(&mut bench, Event::Observed(Ok(written.clone()))), Action::Activate);
+    }
+}
+
+fn verify() -> Event {
+    Event::Ordered(Request {
+        reissue: false,
+        redeploy: false,
+        reverify: true,
+        urgent: false,
+        reach: Reach::Verified,
+    })
+}
+
+#[test]
+fn verify_looks_at_once_and_leaves_the_spacing_of_the_command_as_it_was() {
+    let mut bench = verifying();
+    proven(&mut bench);
+    let leaf = renewed(&mut bench, Some(true));
+    let deployed = bench.deployed(&leaf);
+    let mut spacings = Vec::new();
+    for _ in 0..4 {
+        let at = wake(&next(&mut bench, fails(Reason::ServesOther)));
+        spacings.push(at.since(bench.now).as_secs());
+        bench.pass(1);
+        bench.send(verify());
+        assert_eq!(next(&mut bench, Event::Observed(Ok(deployed.clone()))), Action::Verify);
+    }
+    assert_eq!(spacings, [5, 10, 20, 40]);
+    bench.now = wake(&next(&mut bench, fails(Reason::ServesOther)));
+    bench.send(Event::Look);
+    assert_eq!(next(&mut bench, Event::Observed(Ok(deployed))), Action::Activate, "its time has come");
+}
+
+#[test]
+fn a_look_that_passes_ends_the_wish_to_run_the_command_again() {
+    let mut bench = verifying();
+    proven(&mut bench);
+    let leaf = renewed(&mut bench, Some(true));
+    let deployed = bench.deployed(&leaf);
+    bench.send(fails(Reason::ServesOther));
+    bench.send(verify());
+    assert_eq!(next(&mut bench, Event::Observed(Ok(deployed))), Action::Verify);
+    let renewal = schedule_of(&bench, &leaf);
+    assert_eq!(next(&mut bench, passes(&leaf)), Action::WakeAt(Some(renewal)));
+    assert!(bench.state.memory.failures.is_empty() && !bench.state.memory.rerun);
+}
+
+#[test]
+fn a_look_that_passes_leaves_what_an_operator_forced() {
+    let mut bench = verifying();
+    let leaf = proven(&mut bench);
+    let deployed = bench.deployed(&leaf);
+    bench.send(Event::Ordered(Request {
+        reissue: false,
+        redeploy: true,
+        reverify: false,
+        urgent: false,
+        reach: Reach::Verified,
+    }));
+    bench.send(verify());
+    bench.send(Event::Observed(Ok(deployed.clone())));
+    assert_eq!(next(&mut bench, Event::Observed(Ok(deployed))), Action::Activate);
+}
+
+#[test]
+fn verify_is_no_order_that_would_stay_open_where_the_certificate_is_held() {
+    let mut bench = verifying();
+    let leaf = bench.leaf();
+    bench.state.memory.hold = Some(Hold { fingerprint: leaf.fingerprint.clone(), reach: Reach::Written });
+    bench.send(verify());
+    let written = bench.written(&leaf);
+    assert!(matches!(next(&mut bench, Event::Observed(Ok(written))), Action::WakeAt(_)));
+    assert_eq!(bench.state.memory.order, None);
+}
