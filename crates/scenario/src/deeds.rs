@@ -282,7 +282,11 @@ impl World {
         });
         let seen = trouble.or_else(|| found(tracked.uses.as_ref(), ours, self.now));
         let away = seen.as_ref().is_some_and(|trouble| trouble.reason == Reason::Unreachable);
+        // A command that asks the consumer says no more than that it failed.
+        let told = seen.as_ref().is_some_and(|trouble| trouble.reason != Reason::CheckFailed);
+        let is_ours = |served: &Served| ours.is_some_and(|ours| ours.leaf.fingerprint == served.fingerprint);
         Some(Verification {
+            takes: told && !away && served.as_ref().is_some_and(is_ours),
             served: served.filter(|_| !away),
             remarks: self.moods.remarks.clone(),
             result: seen.map_or(Ok(()), Err),

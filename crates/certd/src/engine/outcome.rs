@@ -49,12 +49,11 @@ pub(super) fn of_look(tracked: &Tracked, availability: &Availability) -> Option<
     if memory.reverify && state.phase != Phase::Idle {
         return None;
     }
-    let stands_before = |stage: Stage| match memory.reverify {
-        true => stage != Stage::Issue || seen.own.is_none(),
-        false => stage == Stage::Verify,
-    };
+    // What keeps it from being taken, or what it has shown.
+    let before = |stage: Stage| stage != Stage::Issue || seen.own.is_none();
+    let told = |stage: Stage| if memory.reverify { before(stage) } else { stage == Stage::Verify };
     let failures = by_weight(state, availability);
-    let (stage, failure) = failures.iter().find(|(stage, _)| stands_before(*stage))?;
+    let (stage, failure) = failures.iter().find(|(stage, _)| told(*stage))?;
     failed(tracked, *stage, failure)
 }
 

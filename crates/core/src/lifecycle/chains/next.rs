@@ -216,7 +216,8 @@ fn put_off_words(case: &Case<'_>) -> String {
 /// What is decided about the pair in place although another is wanted that cannot be had now.
 pub(in crate::lifecycle) fn meanwhile(case: &Case<'_>) -> Option<Decision> {
     put_off(case)?;
-    use_of_present(case)
+    // That of a pair which has gone its whole way is the renewal, and that is what is put off.
+    use_of_present(case).filter(|next| *next != Decision::Rest(case.renewal))
 }
 
 /// When something is to be done with it.
