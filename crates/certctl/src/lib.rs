@@ -6,8 +6,8 @@
 //! | [`client`] | HTTP on the daemon's socket |
 //! | [`status`], [`offline`] | the report: from the daemon, or from files alone |
 //! | `request` | `renew` and `sync` |
-//! | `explain` | why an entry is as it is and what happens next |
-//! | `plan` | what would happen |
+//! | [`explain`] | why an entry is as it is and what happens next |
+//! | [`plan`] | what would happen |
 //! | `past` | `history` and `events` |
 //! | [`validate`], [`inspect`] | the manifest and certificates, without the daemon |
 //! | [`exit`], [`failure`] | exit codes, and the sentences that go with them |
@@ -22,7 +22,7 @@ pub mod client;
 mod clock;
 pub mod config;
 pub mod exit;
-mod explain;
+pub mod explain;
 pub mod failure;
 pub mod files;
 pub mod inspect;
@@ -32,7 +32,7 @@ pub mod offline;
 pub mod output;
 mod past;
 pub mod plain;
-mod plan;
+pub mod plan;
 mod request;
 pub mod span;
 pub mod status;

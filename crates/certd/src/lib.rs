@@ -17,7 +17,7 @@
 //! | `jobs` | carries actions out |
 //! | `verification` | looks at consumers |
 //! | `watch` | hints that the manifest may have changed |
-//! | `report` | the status document |
+//! | [`report`] | what is told about an entry |
 //! | `control` | the control API |
 //! | `service` | logging and systemd notifications |
 
@@ -32,7 +32,7 @@ mod jobs;
 mod journal;
 mod keeper;
 pub mod options;
-mod report;
+pub mod report;
 mod run;
 mod service;
 mod validate;

@@ -1,4 +1,8 @@
-//! The status document's account of one certificate.
+//! What is told about one entry: its account in the status document, why it is as it is, and what an edit would cause.
+//! Functions of values only.
+
+pub mod explain;
+pub mod plan;
 
 use phoenix_core::account;
 use phoenix_core::lifecycle::{Availability, State, renew_at};
@@ -8,7 +12,7 @@ use phoenix_core::time::Timestamp;
 use phoenix_protocol::control::{CertificateStatus, LastError, Served};
 
 /// What is reported about.
-pub(crate) struct Subject<'a> {
+pub struct Subject<'a> {
     /// What the manifest wants.
     pub entry: &'a Entry,
     /// Warnings about the entry itself.
@@ -22,7 +26,7 @@ pub(crate) struct Subject<'a> {
 }
 
 /// The account of one certificate at `now`.
-pub(crate) fn certificate(subject: &Subject<'_>, now: Timestamp) -> CertificateStatus {
+pub fn certificate(subject: &Subject<'_>, now: Timestamp) -> CertificateStatus {
     let Subject { entry, state, .. } = subject;
     let seen = state.seen.as_ref();
     let leaf = seen.and_then(|seen| {

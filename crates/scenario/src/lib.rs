@@ -31,4 +31,5 @@ mod world;
 pub use coverage::Coverage;
 pub use golden::{Golden, difference, directory};
 pub use play::{Interruption, Played, play};
+pub use words::settings;
 pub use world::{Teller, Tracked, World};

@@ -29,7 +29,10 @@ type Told = Result<Vec<String>, String>;
 type Done = Result<(), String>;
 
 /// The configuration of every scenario, parsed.
-pub(crate) fn settings() -> Result<Settings, String> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn settings() -> Result<Settings, String> {
     Settings::parse(SETTINGS, "certd.toml").map_err(|error| error.to_string())
 }
 

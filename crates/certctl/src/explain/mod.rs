@@ -66,9 +66,15 @@ fn strange(error: &serde_json::Error) -> Failure {
     ))
 }
 
-/// The explanation for people.
-fn render(document: &ExplainDocument, brief: bool) -> String {
+/// The explanation for people, with colours as escape sequences; `brief`: the first lines only.
+pub fn render(document: &ExplainDocument, brief: bool) -> String {
     let mut out = summary::render(document);
+    if !document.certificate.warnings.is_empty() {
+        out.push_str("\nTo know:\n");
+        for warning in &document.certificate.warnings {
+            out.push_str(&indented(warning, "  "));
+        }
+    }
     if brief {
         return out;
     }

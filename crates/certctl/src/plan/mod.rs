@@ -1,5 +1,6 @@
 //! `plan`: what the present state, or an edit of the manifest, would cause. Changes nothing.
 
+mod values;
 mod words;
 
 use std::path::Path;
@@ -17,6 +18,8 @@ use crate::exit::Exit;
 use crate::output::{Output, note};
 use crate::validate::ThisHost;
 use crate::{Failure, Session};
+
+pub use words::render;
 
 const ROUTE: &str = "/v1/plan";
 /// How long the daemon may take to think about a manifest.
@@ -41,7 +44,7 @@ pub(crate) async fn run(session: &Session, args: &PlanArgs, out: &mut Output) ->
     if session.json {
         out.document(&document)?;
     } else {
-        out.print(&words::render(&document))?;
+        out.print(&render(&document))?;
     }
     Ok(Exit::Done)
 }

@@ -10,12 +10,13 @@ use phoenix_core::lifecycle::Work;
 use phoenix_core::time::Timestamp;
 use phoenix_protocol::plan::{Change, PlanDocument, Planned};
 
+use super::values::shown;
 use crate::explain::work_words;
 use crate::plain::plain;
 use crate::span;
 
 /// The plan for people.
-pub(super) fn render(document: &PlanDocument) -> String {
+pub fn render(document: &PlanDocument) -> String {
     let now = document.generated_at;
     let mut out = String::new();
     for planned in &document.certificates {
@@ -26,10 +27,11 @@ pub(super) fn render(document: &PlanDocument) -> String {
         let does = |step: &Step| matches!(step, Step::Do { work: done, .. } if *done == work);
         document.certificates.iter().flat_map(|planned| &planned.steps).filter(|step| does(step)).count()
     };
+    let entries = document.certificates.len();
     let _ = writeln!(
         out,
-        "{} entries: {} new, {} changed, {} removed, {} invalid, {} unchanged",
-        document.certificates.len(),
+        "{entries} {}: {} new, {} changed, {} removed, {} invalid, {} unchanged",
+        if entries == 1 { "entry" } else { "entries" },
         count(Change::New),
         count(Change::Changed),
         count(Change::Removed),
@@ -38,7 +40,7 @@ pub(super) fn render(document: &PlanDocument) -> String {
     );
     let _ = writeln!(
         out,
-        "{} certificates requested, {} taken over, {} put back, {} delivered, {} commands",
+        "certificates: {} requested, {} taken over, {} put back, {} delivered; commands: {}",
         works(Work::Issue),
         works(Work::Adopt),
         works(Work::Restore),
@@ -58,12 +60,13 @@ fn entry(out: &mut String, planned: &Planned, now: Timestamp) {
     };
     let _ = writeln!(out, "{}{change}", plain(&planned.name));
     for difference in &planned.differences {
-        let line =
-            format!("{}: {} -> {} ({})", difference.field, difference.from, difference.to, difference.effect);
+        let value = |value| shown(&difference.field, value);
+        let (from, to) = (value(&difference.from), value(&difference.to));
+        let line = format!("{}: {from} -> {to} ({})", difference.field, difference.effect);
         let _ = writeln!(out, "  {}", plain(&line));
     }
-    for step in &planned.steps {
-        let line = step_words(step, planned, now);
+    for (index, step) in planned.steps.iter().enumerate() {
+        let line = step_words(step, planned, index == 0, now);
         let _ = writeln!(out, "  {}", plain(&line).replace('\n', " "));
     }
     for remark in &planned.remarks {
@@ -71,7 +74,7 @@ fn entry(out: &mut String, planned: &Planned, now: Timestamp) {
     }
 }
 
-fn step_words(step: &Step, planned: &Planned, now: Timestamp) -> String {
+fn step_words(step: &Step, planned: &Planned, first: bool, now: Timestamp) -> String {
     let when = |at: Timestamp| {
         if at > now { format!("{} ({at})", span::from_now(at, now)) } else { "now".to_owned() }
     };
@@ -90,8 +93,18 @@ fn step_words(step: &Step, planned: &Planned, now: Timestamp) -> String {
         Step::AwaitIssuer { message, at, .. } => {
             format!("waits for an issuer, which is looked at {}: {message}", when(*at))
         }
-        Step::Stuck { message, at, .. } => format!("waits until {}: {message}", when(*at)),
-        Step::Rest { until: Some(at) } => format!("then nothing until {}", when(*at)),
-        Step::Rest { until: None } => "then nothing".to_owned(),
+        Step::Stuck { message, at, .. } => format!("waits, {}: {message}", until(*at, now)),
+        Step::Rest { until: at } => {
+            let words = match at {
+                Some(at) => format!("nothing, {}", until(*at, now)),
+                None if first => "nothing while it is paused".to_owned(),
+                None => "nothing until that certificate is due".to_owned(),
+            };
+            if first { words } else { format!("then {words}") }
+        }
     }
+}
+
+fn until(at: Timestamp, now: Timestamp) -> String {
+    if at > now { format!("until {at} ({})", span::from_now(at, now)) } else { "for a moment".to_owned() }
 }

@@ -37,7 +37,7 @@ pub(crate) fn sentence(state: State, reason: Option<&str>) -> &'static str {
         State::Invalid if reason == Some(Reason::ManifestError.code()) => "is wrong in the manifest",
         State::Invalid => "has no usable pair of files",
         State::Expired => "has expired",
-        State::Missing => "has no files yet",
+        State::Missing => "lacks a file of its pair",
         State::Paused => "is paused in the manifest",
         State::Blocked => "is blocked until someone changes something",
         State::Retrying => "failed and is tried again",

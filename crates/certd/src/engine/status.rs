@@ -1,5 +1,6 @@
 //! The status document.
 
+use phoenix_core::lifecycle::Availability;
 use phoenix_core::time::Timestamp;
 use phoenix_protocol::control::{CertificateStatus, DaemonStatus, ManifestStatus, SCHEMA, StatusDocument};
 use phoenix_protocol::executor::ManifestState;
@@ -47,14 +48,19 @@ impl Engine {
 
     /// The account of one entry.
     pub(super) fn account(&self, tracked: &Tracked, at: Timestamp) -> CertificateStatus {
-        let subject = report::Subject {
+        let availability = self.authorities.availability(&tracked.entry, at);
+        report::certificate(&Self::subject(tracked, &availability), at)
+    }
+
+    /// What is reported about an entry.
+    pub(super) fn subject<'a>(tracked: &'a Tracked, availability: &'a Availability) -> report::Subject<'a> {
+        report::Subject {
             entry: &tracked.entry,
             warnings: &tracked.warnings,
             state: &tracked.state,
             jitter: tracked.jitter,
-            availability: &self.authorities.availability(&tracked.entry, at),
-        };
-        report::certificate(&subject, at)
+            availability,
+        }
     }
 
     /// Warnings that belong to no single certificate.

@@ -4,7 +4,7 @@
 use crate::explanation::Step;
 use crate::facts::{Deed, FileFact, LeafFacts, LivePair, Observation, OwnCopy};
 use crate::lifecycle::{
-    Availability, Context, Decision, Memory, Work, decide, delivered_by_command, verify_digest,
+    Availability, Context, Decision, Memory, Stage, Work, decide, delivered_by_command, verify_digest,
 };
 use crate::manifest::{Entry, Usage};
 use crate::reason::Reason;
@@ -66,9 +66,10 @@ impl Ahead<'_> {
                 self.issuer_returns(next_look);
                 true
             }
-            Decision::Stuck(_, trouble, until) => {
-                // A window opens and a budget fills up by the clock alone; everything else needs someone.
-                let by_itself = matches!(trouble.reason, Reason::WindowClosed | Reason::RestartBudget);
+            Decision::Stuck(stage, trouble, until) => {
+                // A window opens and a budget fills up by the clock alone, also for a command that says why it failed
+                // meanwhile. Everything else needs someone.
+                let by_itself = stage == Stage::Activate && trouble.reason != Reason::ManifestError;
                 let waited = steps.contains(&step) || until <= self.at;
                 steps.push(step);
                 self.at = self.at.max(until);
@@ -84,7 +85,7 @@ impl Ahead<'_> {
     fn issuer_returns(&mut self, at: Timestamp) {
         self.at = self.at.max(at);
         self.context.availability = &Availability::Ready;
-        self.memory.overcome(crate::lifecycle::Stage::Issue);
+        self.memory.overcome(Stage::Issue);
     }
 
     /// The facts after `work` has ended well.
