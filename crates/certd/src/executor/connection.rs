@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::{Ran, gone};
@@ -26,8 +27,19 @@ struct Waiting {
 
 /// How long a request waits for a connection that is being made.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the executor may say nothing at all while it is asked something that runs no command. It bounds what it does
+/// with files by itself; commands take as long as the manifest lets them.
+const SILENCE: Duration = Duration::from_secs(300);
 /// Frames that may wait to be written.
 const QUEUE: usize = 64;
+
+impl Inner {
+    /// Takes note of a frame and gives what waits for it.
+    fn heard_about(&mut self, id: u64) -> Option<Waiting> {
+        self.heard = Some(Instant::now());
+        self.waiting.remove(&id)
+    }
+}
 
 /// Requests under way, whatever the connection.
 pub(super) struct Pending {
@@ -41,6 +53,8 @@ struct Inner {
     next_id: u64,
     waiting: HashMap<u64, Waiting>,
     writer: Option<mpsc::Sender<Vec<u8>>>,
+    /// When the last frame came.
+    heard: Option<Instant>,
 }
 
 impl Pending {
@@ -77,7 +91,8 @@ impl Pending {
     /// Asks on the present connection, ready or not.
     pub(super) async fn hail(&self, operation: Operation) -> Result<Answer, Trouble> {
         let (reply, answer) = oneshot::channel();
-        let (frame, writer) = {
+        let runs_commands = runs_commands(&operation);
+        let (id, frame, writer) = {
             let mut inner = self.lock();
             inner.next_id += 1;
             let entries = entries_of(&operation);
@@ -87,12 +102,37 @@ impl Pending {
             })?;
             let Some(writer) = inner.writer.clone() else { return Err(gone("there is no connection")) };
             inner.waiting.insert(request.id, Waiting { reply, entries });
-            (frame, writer)
+            (request.id, frame, writer)
         };
-        if writer.send(frame).await.is_err() {
-            return Err(gone("the connection ended"));
+        let ended = |_| Err(gone("the connection ended"));
+        match tokio::time::timeout(SILENCE, writer.send(frame)).await {
+            Ok(Ok(())) if runs_commands => answer.await.unwrap_or_else(ended),
+            Ok(Ok(())) => self
+                .before_silence(answer)
+                .await
+                .map_or_else(|| self.give_up(id), |came| came.unwrap_or_else(ended)),
+            Ok(Err(_)) => Err(gone("the connection ended")),
+            Err(_) => self.give_up(id),
         }
-        answer.await.unwrap_or_else(|_| Err(gone("the connection ended")))
+    }
+
+    /// What comes for a request; none when nothing came for so long, for any request, that nothing will.
+    async fn before_silence<T>(
+        &self,
+        mut answer: oneshot::Receiver<T>,
+    ) -> Option<Result<T, oneshot::error::RecvError>> {
+        let mut since = Instant::now();
+        loop {
+            if let Ok(came) = tokio::time::timeout_at(since + SILENCE, &mut answer).await {
+                return Some(came);
+            }
+            since = self.lock().heard.filter(|heard| *heard > since)?;
+        }
+    }
+
+    fn give_up(&self, id: u64) -> Result<Answer, Trouble> {
+        self.lock().waiting.remove(&id);
+        Err(gone("it has said nothing for five minutes"))
     }
 
     /// Takes a new connection into use. The task ends, with the reason, when the connection does.
@@ -128,6 +168,17 @@ impl Pending {
             let _ = waiting.reply.send(Err(trouble.clone()));
         }
     }
+}
+
+fn runs_commands(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Activate { .. }
+            | Operation::Deliver { .. }
+            | Operation::Recheck { .. }
+            | Operation::RunCheck { .. }
+            | Operation::Challenge { .. }
+    )
 }
 
 /// The entries that an operation is about.
@@ -178,7 +229,7 @@ async fn receive(mut from: OwnedReadHalf, pending: &Pending) -> String {
     loop {
         match read_frame(&mut from).await {
             Ok(response) => {
-                let waiting = pending.lock().waiting.remove(&response.id);
+                let waiting = pending.lock().heard_about(response.id);
                 if let Some(Waiting { reply, entries }) = waiting {
                     if !response.runs.is_empty() {
                         // Before the answer: what follows from it is told after what led to it.
@@ -297,5 +348,41 @@ mod tests {
         let pending = pending();
         let asked = pending.ask(Operation::Hello { version: 1 }).await;
         assert_eq!(asked.unwrap_err().reason, Reason::ExecutorGone);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_executor_that_has_stopped_is_given_up_while_commands_are_waited_for() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let pending = Arc::new(pending());
+        let _running = pending.open(ours);
+        pending.ready();
+        let before = Instant::now();
+        let asked = pending.ask(Operation::Snapshot { refresh: true, offset: 0 }).await.unwrap_err();
+        assert_eq!((asked.reason, before.elapsed().as_secs()), (Reason::ExecutorGone, SILENCE.as_secs()));
+        assert!(asked.message.contains("five minutes"), "{asked}");
+        assert!(pending.lock().waiting.is_empty());
+        // The request that was given up is read first.
+        answer_one(&mut theirs, hello(), Vec::new()).await;
+        let slow = async {
+            tokio::time::sleep(SILENCE * 10).await;
+            answer_one(&mut theirs, hello(), Vec::new()).await;
+        };
+        let (ran, ()) = tokio::join!(pending.ask(Operation::Activate { entries: Vec::new() }), slow);
+        assert_eq!(ran, Ok(hello()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_executor_that_is_busy_with_others_is_waited_for() {
+        let pending = pending();
+        let (reply, answer) = oneshot::channel();
+        let busy = async {
+            for id in 0..20 {
+                tokio::time::sleep(SILENCE / 2).await;
+                pending.lock().heard_about(id);
+            }
+            reply.send(()).unwrap();
+        };
+        let (came, ()) = tokio::join!(pending.before_silence(answer), busy);
+        assert_eq!(came, Some(Ok(())));
     }
 }
