@@ -8,6 +8,7 @@ mod explain;
 mod issuers;
 mod looks;
 mod manifest;
+mod message;
 mod notes;
 mod notices;
 mod orders;
@@ -23,19 +24,12 @@ use std::collections::BTreeMap;
 use phoenix_core::lifecycle::{Action, Context, Event, step};
 use phoenix_core::manifest::InvalidEntry;
 use phoenix_core::name::{AbsolutePath, IssuerName};
-use phoenix_core::reason::Trouble;
 use phoenix_core::settings::{Schedule, Settings};
 use phoenix_core::time::Timestamp;
 use phoenix_core::waves::Waves;
-use phoenix_issuers::Health;
-use phoenix_protocol::control::{
-    ErrorDocument, Progress, RenewRequest, RollbackRequest, StatusDocument, SyncRequest, VerifyRequest,
-};
-use phoenix_protocol::executor::{IssuerFacts, ManifestFacts, ProgramFacts};
-use phoenix_protocol::explain::ExplainDocument;
+use phoenix_protocol::executor::{ManifestFacts, ProgramFacts};
 use phoenix_protocol::history::Happening;
-use phoenix_protocol::plan::{PlanDocument, PlanRequest};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -43,10 +37,10 @@ use crate::authorities::Authorities;
 use crate::clock::{WallTimer, Woken, now};
 use crate::executor::Executor;
 use crate::history::History;
-use crate::jobs::IssuerNews;
 use crate::journal::Journal;
 use entries::Entries;
 pub(crate) use manifest::Fetched;
+pub(crate) use message::{Answering, Message, OrderReply};
 use notes::Before;
 use notices::Notices;
 use orders::Orders;
@@ -55,64 +49,6 @@ use orders::Orders;
 const BATCH: usize = 256;
 /// How long a first report waits for the first look at every entry.
 const FIRST_LOOK: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// What the engine is told.
-pub(crate) enum Message {
-    /// A connection to the executor was made.
-    ExecutorUp,
-    /// The manifest may have changed.
-    Hint,
-    /// The manifest was fetched from the executor.
-    Manifest(Result<Fetched, Trouble>),
-    /// A job ended.
-    Ended {
-        /// Whose.
-        key: AbsolutePath,
-        /// Which incarnation's.
-        incarnation: u64,
-        /// How.
-        event: Box<Event>,
-        /// What issuers did meanwhile.
-        news: Vec<IssuerNews>,
-    },
-    /// A command ran, however it ended.
-    Ran {
-        /// Its command line.
-        command: Vec<String>,
-        /// When it ended.
-        at: Timestamp,
-    },
-    /// Someone wants to know whether the engine makes progress.
-    Ping(oneshot::Sender<()>),
-    /// A look at an issuer ended.
-    Looked {
-        /// At which.
-        name: IssuerName,
-        /// What it showed.
-        result: Result<Health, Trouble>,
-    },
-    /// The executor took a root.
-    Trusted(Vec<IssuerFacts>),
-    /// Someone wants the status.
-    Status(oneshot::Sender<StatusDocument>),
-    /// Someone wants to know why an entry is as it is.
-    Explain(String, Answering<ExplainDocument>),
-    /// Someone wants to know what is going to happen, or would with other entries.
-    Plan(Option<PlanRequest>, Answering<PlanDocument>),
-    /// Someone, of that user id, wants new certificates.
-    Renew(RenewRequest, Option<u32>, OrderReply),
-    /// Someone, of that user id, wants everything in its desired state.
-    Sync(SyncRequest, Option<u32>, OrderReply),
-    /// Someone, of that user id, wants the consumers looked at.
-    Verify(VerifyRequest, Option<u32>, OrderReply),
-    /// Someone, of that user id, wants a previous pair back.
-    RollBack(RollbackRequest, Option<u32>, OrderReply),
-}
-
-/// Where the answer to a question about entries goes.
-pub(crate) type Answering<T> = oneshot::Sender<Result<T, ErrorDocument>>;
-/// Where the answer to an order goes.
-pub(crate) type OrderReply = oneshot::Sender<Result<mpsc::UnboundedReceiver<Progress>, ErrorDocument>>;
 
 /// The engine's state.
 pub(crate) struct Engine {

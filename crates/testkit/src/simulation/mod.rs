@@ -13,6 +13,7 @@
 //! | `population` | the entries, CAs, storages and guests that a seed makes |
 //! | `faults` | what goes wrong, and the operator |
 //! | `daemon` | the daemon's engine around the real state machine |
+//! | `manifest` | its following of the manifest |
 //! | `fleet` | commands that several entries share |
 //! | `authority` | the CAs, and what the daemon makes of them |
 //! | `jobs` | carrying actions out |
@@ -31,6 +32,7 @@ mod faults;
 mod fleet;
 mod jobs;
 mod judge;
+mod manifest;
 mod population;
 mod shared;
 mod site;
