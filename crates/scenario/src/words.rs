@@ -107,6 +107,7 @@ impl World {
             "look" => self.tell(name, &Event::Look),
             "sweep" => self.tell(name, &Event::Sweep),
             "renew" | "sync" | "verify" => self.order(word, rest, name)?,
+            "rollback" => self.tell(name, &Event::OrderedBack),
             "ca" => self.ca(rest)?,
             "root" => self.root(rest)?,
             "storage" | "guest" | "command" | "delivery" | "consumer" | "executor" => {

@@ -7,7 +7,8 @@ use phoenix_core::reason::Reason;
 use phoenix_testkit::guests::Kind;
 use phoenix_testkit::{network, patience};
 use phoenix_tests::is_done;
-use phoenix_tests::site::kept::{self, Guest, Kept, change, told};
+use phoenix_tests::site::ask::Ask;
+use phoenix_tests::site::kept::{self, Guest, Kept, change, in_force, told};
 use phoenix_tests::site::plan::{GATEWAY, serial_at};
 use phoenix_tests::site::rotation::{rotate, serial};
 use phoenix_tests::site::{self, NGINX, put};
@@ -41,7 +42,8 @@ fn a_sweep_notices_an_nginx_that_serves_what_it_served_before_and_has_it_reloade
         an_operator_takes_the_new_one_back(&bed, &first)?;
         started_with_an_old_pair(&bed, &first)?;
         a_whole_backup_is_restored(&bed, &first)?;
-        started_with_an_expired_pair(&bed)
+        started_with_an_expired_pair(&bed)?;
+        an_answer_400_is_a_refusal(&bed)
     })
 }
 
@@ -92,6 +94,42 @@ fn started_with_an_expired_pair(bed: &Kept) -> Result<()> {
     start_with_files_of_the_backup(bed)?;
     told(&bed.daemon, "nginx", Reason::ServesExpired, &["10.0.0.153:443", "a certificate that expired at"])?;
     serves_the_present_one(bed)
+}
+
+/// Where nginx asks for client certificates it shakes hands with everybody, and answers 400.
+const DEMANDING: &str = "server {
+    listen 8444 ssl;
+    ssl_certificate        /etc/nginx/ssl/nginx.internal.thinkheads.ai.crt;
+    ssl_certificate_key    /etc/nginx/ssl/nginx.internal.thinkheads.ai.key;
+    ssl_client_certificate /etc/nginx/ssl/phoenix_ca.crt;
+    ssl_verify_client      on;
+    ssl_verify_depth       2;
+    location / { return 200; }
+}
+";
+
+fn an_answer_400_is_a_refusal(bed: &Kept) -> Result<()> {
+    let port = "10.0.0.153:8444";
+    let write = |text: &str| -> Result<()> {
+        bed.machine.write("/etc/nginx/conf.d/demanding.conf", text, 0o644)?;
+        bed.machine.sh("nginx -t && systemctl reload nginx").map(drop)
+    };
+    write(DEMANDING)?;
+    let mut entries = bed.entries.clone();
+    entries[0]["verify"] = json!({
+        "tls": port, "server_name": "nginx.internal.thinkheads.ai", "client": "nginx-mesh-client",
+        "refuse_without_client": true, "http_get": "/", "expect_status": 200, "deadline": "3s",
+    });
+    in_force(&bed.daemon, &entries)?;
+    Ask::at(port, "https://nginx.internal.thinkheads.ai/", bed.pki.root()).expect(400)?;
+    let output = bed.daemon.certctl(["verify", "nginx"])?;
+    ensure!(output.status.success(), "{output:?}");
+
+    write(&DEMANDING.replace("client      on", "client      optional"))?;
+    // nginx lets its old workers end what they have begun.
+    let open = Ask::at(port, "https://nginx.internal.thinkheads.ai/", bed.pki.root());
+    patience::until(|| open.expect(200).ok()).context("it is not open to anybody")?;
+    told(&bed.daemon, "nginx", Reason::AcceptsAnyone, &[port, "ssl_verify_client on"]).map(drop)
 }
 
 /// nginx runs with the backup's pair, and its configuration names the right one again.
