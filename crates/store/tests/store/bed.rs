@@ -220,25 +220,40 @@ pub(crate) enum What {
     Fail(Errno),
     /// It and all that follow fail.
     FailOn(Errno),
+    /// It and all that follow of its kind fail.
+    FailAlike(Errno),
 }
 
 /// Something happens at the n-th deed.
 pub(crate) struct At {
     left: AtomicUsize,
     what: What,
+    /// The deed that was the n-th.
+    met: Mutex<Option<Deed>>,
 }
 
 impl At {
     pub(crate) fn new(n: usize, what: What) -> Arc<Self> {
-        Arc::new(Self { left: AtomicUsize::new(n), what })
+        Arc::new(Self { left: AtomicUsize::new(n), what, met: Mutex::new(None) })
     }
 }
 
+/// Both are fsync(2).
+fn alike(one: Deed, other: Deed) -> bool {
+    let is_sync = |deed| matches!(deed, Deed::SyncFile | Deed::SyncDirectory);
+    one == other || is_sync(one) && is_sync(other)
+}
+
 impl Faults for At {
-    fn before(&self, _: Deed, _: &Path) -> Result<(), Errno> {
+    fn before(&self, deed: Deed, _: &Path) -> Result<(), Errno> {
         let left = self.left.load(Ordering::SeqCst);
         self.left.store(left.saturating_sub(1), Ordering::SeqCst);
+        let mut met = self.met.lock().unwrap();
+        if left == 1 {
+            *met = Some(deed);
+        }
         match (left, self.what) {
+            (0 | 1, What::FailAlike(errno)) if met.is_some_and(|met| alike(met, deed)) => Err(errno),
             (1, What::Fail(errno)) | (0 | 1, What::FailOn(errno)) => Err(errno),
             (1, What::Crash) => std::panic::resume_unwind(Box::new("crash")),
             _ => Ok(()),

@@ -56,11 +56,12 @@ fn one_failing_call_leaves_the_old_pair_and_nothing_else() {
 fn a_disk_that_fails_for_good_is_mended_when_it_works_again() {
     for scenario in scenarios() {
         let total = deeds(&scenario);
-        for step in 1..=total {
-            let at = format!("{}, failing from deed {step} of {total} on", scenario.name);
+        let fails = [What::FailOn(Errno::IO), What::FailAlike(Errno::ROFS)];
+        for (step, what) in (1..=total).flat_map(|step| fails.map(|what| (step, what))) {
+            let at = format!("{}, {what:?} from deed {step} of {total} on", scenario.name);
             let bed = Bed::new();
             // What comes after the recording of the commit may fail without a word.
-            let _ = attempt(&bed, &scenario, step, What::FailOn(Errno::IO));
+            let _ = attempt(&bed, &scenario, step, what);
             recover(&bed.open());
             check(&bed, &scenario, &at);
             let entry = (scenario.entry)(&bed);
