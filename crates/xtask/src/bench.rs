@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `load` | the bare rate of the CA: a client that does nothing but ask for certificates |
 //! | `runs` | the measurements |
+//! | `looks` | a hundred consumers looked at |
 //! | `scale` | ten thousand entries |
 //! | `figures` | durations, memory, sizes, and the table |
 //!
@@ -12,6 +13,7 @@
 
 mod figures;
 mod load;
+mod looks;
 mod runs;
 mod scale;
 
@@ -42,6 +44,7 @@ pub(crate) fn measure() -> Result<()> {
     let mut table = Table::default();
     runs::few_entries(&mut table)?;
     runs::many_entries(&mut table)?;
+    looks::measure(&mut table)?;
     scale::measure(&mut table)?;
     figures::build(&mut table, PROGRAMS)?;
     println!("{table}");
