@@ -60,16 +60,18 @@ pub(super) fn operators(text: &str) -> Vec<Operator> {
     found
 }
 
-/// Where a shell would put something else: a variable, a list of files, a home directory.
+/// Where a shell would put something else: a variable, a list of files, a home directory. What stands in double
+/// quotes is mostly a script, whose own shell does that.
 pub(super) fn expansions(text: &str) -> Vec<Range<usize>> {
     let follows = |at: usize| text.get(at..).and_then(|rest| rest.chars().nth(1));
     let expands = |bare: &Bare| match bare.c {
         '$' => follows(bare.at).is_some_and(|next| next.is_ascii_alphanumeric() || matches!(next, '_' | '{')),
-        '*' | '?' => !bare.quoted,
-        '~' => bare.begins && !bare.quoted,
+        '*' | '?' => true,
+        '~' => bare.begins,
         _ => false,
     };
-    bare(text).iter().filter(|bare| expands(bare)).map(|bare| bare.at..bare.at + 1).collect()
+    let unquoted = bare(text).into_iter().filter(|bare| !bare.quoted && expands(bare));
+    unquoted.map(|bare| bare.at..bare.at + 1).collect()
 }
 
 fn next_length(text: &str, at: usize) -> usize {
@@ -127,7 +129,8 @@ mod tests {
     fn expansions_are_seen_where_a_shell_would_make_them() {
         for (text, expected) in [
             ("ls /etc/*.key a?b", vec!['*', '?']),
-            ("echo $HOME ${HOME} $1 \"$HOME\"", vec!['$', '$', '$', '$']),
+            ("echo $HOME ${HOME} $1", vec!['$', '$', '$']),
+            ("sh -c \"echo $HOME\"", vec![]),
             ("ls ~/ssl a~b ~root", vec!['~', '~']),
             ("echo '$HOME *' \"* ~\" \\* \\$HOME 5$ a$", vec![]),
             ("sh -c 'ls *; echo $HOME'", vec![]),

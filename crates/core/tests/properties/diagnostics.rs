@@ -94,10 +94,11 @@ proptest! {
     #[test]
     fn the_marked_place_is_the_wrong_value(
         field in select(&["owner", "permissions", "validity", "cert_type", "issuer", "rollback"][..]),
-        before in "[ \t\n]{0,6}", comment in "[a-zé名🦀 ]{0,10}", after in "[ \n]{0,4}",
+        before in "[ \t\n]{0,6}", comment in "[a-zé名🦀 ]{0,10}", after in "[ \n]{0,4}", mark: bool,
     ) {
+        let mark = if mark { "\u{feff}" } else { "" };
         let text = format!(
-            "[{before}{{\"_\": \"{comment}\",{before}\"common_name\": \"a.b\", \"cert_path\": \"/srv/c\", \"key_path\": \
+            "{mark}[{before}{{\"_\": \"{comment}\",{before}\"common_name\": \"a.b\", \"cert_path\": \"/srv/c\", \"key_path\": \
              \"/srv/k\",{before}\"{field}\":{before}[[\"{comment}\"]]{after}}}]"
         );
         let parsed = parse(&text);
@@ -105,6 +106,8 @@ proptest! {
         let marked = &text[problem.span.clone()];
         let inner = if field == "issuer" { format!("[\"{comment}\"]") } else { format!("[[\"{comment}\"]]") };
         prop_assert_eq!(marked, inner);
+        let spans: Vec<_> = parsed.diagnostics.iter().map(|problem| problem.span.clone()).collect();
+        placed(&text, &spans, &parsed.diagnostics.located())?;
         let report = parsed.diagnostics.to_string();
         let place = &parsed.diagnostics.located()[0];
         let heading = format!(":{}:{}\n", place.line, place.column);
