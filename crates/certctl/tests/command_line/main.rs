@@ -4,6 +4,7 @@
 mod daemon;
 mod files;
 mod inspect;
+mod integrate;
 mod pki;
 mod request;
 mod status;
