@@ -45,6 +45,12 @@ impl Golden {
         Self { path: path.to_owned(), expectation, text }
     }
 
+    /// One that lies in no file.
+    pub fn made(expectation: &str, script: &[&str]) -> Self {
+        let text = format!("{expectation}\n\n{}\n", script.join("\n"));
+        Self { path: PathBuf::new(), expectation: expectation.to_owned(), text }
+    }
+
     /// Its name, without directory and ending.
     pub fn name(&self) -> String {
         self.path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned())

@@ -348,7 +348,7 @@ fn proceed(
     now: Timestamp,
 ) {
     if let Some(failure) = state.memory.failures.get(&Stage::Observe) {
-        let until = failure.next_attempt_at;
+        let until = failure.next_attempt_at.max(now.plus(crate::backoff::SHORTEST));
         return rest(state, Some(until), actions);
     }
     rollback::take_order(state, now);
