@@ -67,7 +67,7 @@ impl World {
         match (word, teller) {
             ("explain", Some(teller)) => {
                 let name = name.map_or_else(|| self.first(), Ok)?;
-                return Ok(told(teller.explain(self, &name)));
+                return Ok(told(teller.explain(self, &name, rest == "whole")));
             }
             ("plan", Some(teller)) => {
                 let candidate =

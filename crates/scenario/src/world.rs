@@ -21,8 +21,8 @@ const MOST: usize = 20_000;
 
 /// Documents that are made elsewhere: what the words `explain` and `plan` show.
 pub trait Teller {
-    /// What `explain` says about an entry.
-    fn explain(&self, world: &World, name: &str) -> String;
+    /// What `explain` says about an entry; unless `whole`, without the rules that had nothing to say.
+    fn explain(&self, world: &World, name: &str, whole: bool) -> String;
     /// What `plan` says; with a candidate for the manifest, about that.
     fn plan(&self, world: &World, candidate: Option<&serde_json::Value>) -> String;
 }

@@ -162,3 +162,83 @@ fn what_an_issuer_blocked_is_tried_at_once_when_the_issuer_changed_and_nothing_e
         }
     }
 }
+
+#[test]
+fn an_operators_renew_ignores_spacing_and_ends_when_everything_is_done() {
+    let mut bench = Bench::new();
+    let leaf = bench.settle();
+    assert_eq!(bench.send(renew(Reach::Verified)), [Action::Observe]);
+    let deployed = bench.deployed(&leaf);
+    assert_eq!(bench.send(Event::Observed(Ok(deployed.clone()))), [Action::Issue]);
+    let down = Trouble::new(Reason::CaUnreachable, "refused");
+    bench.send(Event::Issued(Err((Stage::Issue, down))));
+    assert_eq!(bench.send(renew(Reach::Verified)), [Action::Observe]);
+    assert_eq!(bench.send(Event::Observed(Ok(deployed))), [Action::Issue]);
+    let offer = bench.offer();
+    bench.send(Event::Issued(Ok(offer)));
+    bench.pass(5);
+    let next = bench.leaf();
+    let written = bench.written(&next);
+    assert_eq!(bench.send(Event::Installed(Ok((written, vec![])))), [Action::Activate]);
+    assert!(bench.state.memory.order.is_some());
+    let deployed = bench.deployed(&next);
+    bench.send(Event::Activated(Ok(deployed)));
+    assert_eq!(bench.state.memory.order, None);
+}
+
+#[test]
+fn generate_only_holds_the_command_until_the_next_sync() {
+    let mut bench = Bench::new();
+    let leaf = bench.settle();
+    bench.send(renew(Reach::Written));
+    let deployed = bench.deployed(&leaf);
+    bench.send(Event::Observed(Ok(deployed)));
+    let offer = bench.offer();
+    bench.send(Event::Issued(Ok(offer)));
+    bench.pass(5);
+    let next = bench.leaf();
+    let written = bench.written(&next);
+    let actions = bench.send(Event::Installed(Ok((written.clone(), vec![]))));
+    assert!(matches!(actions[..], [Action::WakeAt(Some(_))]), "{actions:?}");
+    assert_eq!(bench.state.memory.order, None);
+    assert!(bench.state.memory.hold.is_some());
+    let sync =
+        Request { reissue: false, redeploy: false, reverify: false, urgent: false, reach: Reach::Verified };
+    bench.send(Event::Ordered(sync));
+    assert_eq!(bench.send(Event::Observed(Ok(written))), [Action::Activate]);
+}
+
+#[test]
+fn sync_force_runs_the_command_again_without_a_new_certificate() {
+    let mut bench = Bench::new();
+    let leaf = bench.settle();
+    let sync =
+        Request { reissue: false, redeploy: true, reverify: false, urgent: false, reach: Reach::Verified };
+    bench.send(Event::Ordered(sync));
+    let deployed = bench.deployed(&leaf);
+    assert_eq!(bench.send(Event::Observed(Ok(deployed.clone()))), [Action::Activate]);
+    let renewal = schedule_of(&bench, &leaf);
+    assert_eq!(bench.send(Event::Activated(Ok(deployed))), [Action::WakeAt(Some(renewal))]);
+    assert_eq!(bench.state.memory.order, None);
+}
+
+#[test]
+fn a_nearer_order_is_fulfilled_while_a_farther_one_goes_on() {
+    let mut bench = Bench::new();
+    let leaf = bench.leaf();
+    let written = bench.written(&leaf);
+    bench.send(Event::Look);
+    bench.send(Event::Observed(Ok(written.clone())));
+    bench.send(Event::Activated(Err(command_failed())));
+    let sync = |reach| {
+        Event::Ordered(Request { reissue: false, redeploy: false, reverify: false, urgent: false, reach })
+    };
+    bench.send(sync(Reach::Verified));
+    bench.send(Event::Observed(Ok(written.clone())));
+    bench.send(Event::Activated(Err(command_failed())));
+    bench.send(sync(Reach::Written));
+    assert_eq!(bench.state.reached, None);
+    bench.send(Event::Observed(Ok(written)));
+    assert_eq!(bench.state.reached, Some(Reach::Delivered));
+    assert_eq!(bench.state.memory.order.as_ref().unwrap().reach, Reach::Verified);
+}
