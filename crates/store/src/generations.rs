@@ -88,13 +88,17 @@ impl Generation {
 
     /// A companion file (`chain_path`, `ca_path`) is missing or is not the one that belongs to this pair.
     pub fn companions_differ(&self, live: &LiveFiles) -> bool {
-        let differs = |file: Option<&LiveFile>, sum: Option<&str>| match (file, sum) {
-            (Some(LiveFile::Present(found)), Some(sum)) => found.sha256 != sum,
-            (Some(_), Some(_)) => true,
-            (_, None) | (None, _) => false,
-        };
+        self.chain_differs(live) || self.roots_differ(live)
+    }
+
+    /// The file at `chain_path` is missing or is not the one that belongs to this pair.
+    pub fn chain_differs(&self, live: &LiveFiles) -> bool {
         differs(live.chain.as_ref(), Some(&self.meta.sums.chain))
-            || differs(live.ca.as_ref(), self.meta.sums.ca.as_deref())
+    }
+
+    /// The file at `ca_path` is missing or is not the one that belongs to this pair.
+    pub fn roots_differ(&self, live: &LiveFiles) -> bool {
+        differs(live.ca.as_ref(), self.meta.sums.ca.as_deref())
     }
 
     /// Leaf and intermediates, PEM.
@@ -162,6 +166,14 @@ pub(crate) fn record(entry: &StateDir, name: &str) -> Result<(), Trouble> {
     let home = entry.subdir(GENERATIONS)?;
     let next = numbers(&home)?.last().map_or(1, |last| last.saturating_add(1));
     put(entry, name, &home, next)
+}
+
+fn differs(file: Option<&LiveFile>, sum: Option<&str>) -> bool {
+    match (file, sum) {
+        (Some(LiveFile::Present(found)), Some(sum)) => found.sha256 != sum,
+        (Some(_), Some(_)) => true,
+        (_, None) | (None, _) => false,
+    }
 }
 
 /// Puts the file `name` of an entry in the place of its newest generation, which has the same pair.

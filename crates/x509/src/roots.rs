@@ -39,6 +39,20 @@ impl Roots {
         Ok(Self { certificates, anchors })
     }
 
+    /// These roots and those of others, each once, in an order that does not depend on which ones come first.
+    #[must_use]
+    pub fn joined<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> Self {
+        let pairs = |roots: &Self| {
+            roots.certificates.iter().cloned().zip(roots.anchors.iter().cloned()).collect::<Vec<_>>()
+        };
+        let mut all = pairs(self);
+        all.extend(others.into_iter().flat_map(pairs));
+        all.sort_by(|(one, _), (other, _)| one.as_ref().cmp(other.as_ref()));
+        all.dedup_by(|(one, _), (other, _)| one == other);
+        let (certificates, anchors) = all.into_iter().unzip();
+        Self { certificates, anchors }
+    }
+
     /// SHA-256 of each root's DER, lower-case hexadecimal, in the bundle's order.
     pub fn fingerprints(&self) -> Vec<String> {
         self.certificates.iter().map(|der| sha256_hex(der)).collect()

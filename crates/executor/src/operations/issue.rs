@@ -59,7 +59,7 @@ impl Executor {
             .map_err(|error| wrong_answer(entry, issuer, &error.to_string()))?
             .without_roots();
         let warnings = check(entry, issuer, &chain, &key, &roots, now)?;
-        store.install(new_pair(&chain, &key, &roots, now))?;
+        store.install(new_pair(&chain, &key, self.bundle(entry, &roots), now))?;
         begin_counting_again(&store)?;
         tracing::info!(
             name = %entry.name, %issuer, serial = %chain.leaf_facts().serial,
@@ -144,12 +144,12 @@ fn wrong_answer(entry: &Entry, issuer: &IssuerName, why: &str) -> Trouble {
     )
 }
 
-fn new_pair(chain: &Chain, key: &KeyPair, roots: &Roots, now: Timestamp) -> NewPair {
+fn new_pair(chain: &Chain, key: &KeyPair, roots_pem: String, now: Timestamp) -> NewPair {
     NewPair {
         key_pem: Zeroizing::new(key.pem().as_bytes().to_vec()),
         cert_pem: chain.pem().into_bytes(),
         chain_pem: chain.intermediates_pem().into_bytes(),
-        roots_pem: Some(roots.pem().into_bytes()),
+        roots_pem: Some(roots_pem.into_bytes()),
         leaf: chain.leaf_facts().clone(),
         at: now,
     }

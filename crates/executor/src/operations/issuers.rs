@@ -45,7 +45,7 @@ impl Executor {
             );
             Trouble::new(Reason::Issuer, message)
         })?;
-        if store.exchange_roots(roots.pem().into_bytes())? {
+        if store.exchange_roots(self.bundle(entry, &roots).into_bytes())? {
             tracing::info!(name = %entry.name, roots = ?roots.fingerprints(), "roots installed");
         }
         Ok(Answer::Observed(Box::new(self.observe(entry)?)))

@@ -27,6 +27,7 @@ mod activate;
 mod advice;
 mod allowed;
 mod budget;
+mod bundle;
 mod chain;
 mod challenge;
 mod check;

@@ -65,7 +65,9 @@ impl Executor {
             trusted: chain.as_ref().and_then(|chain| self.trusted(entry, chain, now)),
             leaf: chain.map(|chain| chain.leaf_facts().clone()),
             key_public,
-            companions_differ: own.is_some_and(|own| own.companions_differ(live)),
+            companions_differ: own.is_some_and(|own| {
+                own.chain_differs(live) || own.roots_differ(live) && !self.serves_all(entry, own, live)
+            }),
         }
     }
 

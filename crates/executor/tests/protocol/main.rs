@@ -15,5 +15,6 @@ mod restart;
 mod rig;
 mod rollback;
 mod roots;
+mod shared_bundle;
 mod tokens;
 mod verification;
