@@ -1,12 +1,14 @@
 //! `phoenix-certctl rollback`: an operator wants the previous pair back.
 
-use anyhow::{Context, Result, ensure};
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, ensure};
 use phoenix_core::reason::Reason;
-use phoenix_protocol::control::{CertificateState, CertificateStatus};
+use phoenix_protocol::control::{CertificateState, CertificateStatus, StageState};
 use phoenix_testkit::consumer::Temper;
 use phoenix_testkit::openssl;
 use phoenix_tests::{is_done, tells};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Bed;
 
@@ -103,4 +105,30 @@ fn a_consumer_that_does_not_take_the_previous_pair_is_told_and_tried_again() -> 
     bed.consumer.set(Temper::Obedient);
     bed.daemon.wait_entry("web", "stays back", stays_back)?;
     bed.serves(&older)
+}
+
+/// One wants the new pair in use, the other the old one: the newer order counts, and the older one is told.
+#[test]
+fn a_renewal_that_is_waited_for_is_overtaken() -> Result<()> {
+    let bed = Bed::new(|entry| entry["verify"]["deadline"] = json!("8s"))?;
+    let older = bed.daemon.wait_entry("web", "is verified", is_done)?;
+    bed.consumer.set(Temper::Deaf);
+    thread::scope(|scope| {
+        let renewal = scope.spawn(|| bed.renew());
+        bed.daemon.wait_entry("web", "is being looked at", |entry| {
+            entry.serial != older.serial
+                && entry.deployment.activated == StageState::Done
+                && entry.deployment.verified == StageState::Pending
+        })?;
+        let (code, result) = bed.back()?;
+        ensure!(code == Some(0) && result["serial"].as_str() == older.serial.as_deref(), "{result}");
+        let (code, result) = renewal.join().map_err(|_| anyhow!("the renewal's thread panicked"))??;
+        ensure!(code == Some(1) && result["result"] == "failed", "{result}");
+        ensure!(
+            result["error"].as_str().is_some_and(|error| error.contains("overtaken: rollback")),
+            "{result}"
+        );
+        bed.daemon.wait_entry("web", "stays back", stays_back)?;
+        bed.serves(&older)
+    })
 }
