@@ -5,7 +5,7 @@ use phoenix_core::reason::Trouble;
 
 use crate::commit::Bench;
 use crate::generations;
-use crate::intent;
+use crate::intent::{self, Kind};
 use crate::stages;
 use crate::state::StateDir;
 
@@ -30,6 +30,25 @@ pub(crate) fn settle(bench: Bench<'_>) -> Result<(), Trouble> {
         let message = format!("an interrupted installation of `{path}` cannot be finished now: {trouble}");
         Trouble::new(trouble.reason, message)
     })
+}
+
+/// Gives up unfinished work that cannot be finished now, if some of its places are not among those that the manifest
+/// names: they may never work again, and must not hold up the present ones. A new pair is kept as our own copy, to
+/// be put in its present place from there. Otherwise the trouble stands.
+pub(crate) fn give_up(bench: Bench<'_>, named: &[AbsolutePath], trouble: Trouble) -> Result<(), Trouble> {
+    let paths = intent::unfinished(bench.entry)?;
+    let Some(old) = paths.iter().find(|path| !named.contains(path)) else { return Err(trouble) };
+    tracing::warn!("given up, since the manifest no longer names `{old}`: {trouble}");
+    intent::forget_traces(bench.entry)?;
+    match intent::pending(bench.entry)?.map(|unfinished| unfinished.plan.kind) {
+        None => {}
+        Some(Kind::Install) => {
+            let _records = bench.locks.records();
+            generations::record(bench.entry, intent::INTENT)?;
+        }
+        Some(Kind::Restore | Kind::Roots) => intent::drop_intent(bench.entry),
+    }
+    Ok(())
 }
 
 /// Removes unfinished records, and pairs that are not kept any longer, from the state directory of an entry.

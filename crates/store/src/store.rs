@@ -191,7 +191,13 @@ impl Inner {
         let inner = Arc::clone(self);
         let path = target.key_path.clone();
         let owned = name.clone();
-        let work = move || inner.take_turn(&owned, &path, job);
+        let named: Vec<AbsolutePath> = target.files.iter().map(|file| file.path.clone()).collect();
+        let work = move || {
+            inner.take_turn(&owned, &path, |bench| {
+                recovery::settle(bench).or_else(|trouble| recovery::give_up(bench, &named, trouble))?;
+                job(bench)
+            })
+        };
         Self::flatten(&target.key_path, self.workers.run(&lane, &name, self.deadline, work))
     }
 
@@ -209,7 +215,6 @@ impl Inner {
         };
         let entry = self.entry_dir(name)?;
         let bench = Bench { disk: &self.disk, roots: &self.roots, entry: &entry, locks: &locks };
-        recovery::settle(bench)?;
         job(bench)
     }
 
@@ -225,7 +230,7 @@ impl Inner {
             return Ok(None);
         };
         let (inner, owned, key_path) = (Arc::clone(self), name.to_owned(), path.clone());
-        let work = move || inner.take_turn(&owned, &key_path, |_| Ok(()));
+        let work = move || inner.take_turn(&owned, &key_path, recovery::settle);
         match self.workers.submit(&lane, name, work) {
             Ok(pending) => Ok(Some((path, pending))),
             Err(stalled) => {

@@ -126,3 +126,33 @@ fn an_interrupted_installation_outside_the_present_roots_is_dropped() {
     assert!(bed.unfinished().is_empty());
     assert_eq!(bed.strays(&entry), before, "nothing outside the roots is touched");
 }
+
+/// The place was corrected in the manifest because the old one is of no use, such as one behind a symbolic link.
+#[test]
+fn an_old_place_that_fails_for_good_does_not_hold_up_the_present_one() {
+    let bed = Bed::new();
+    let mut before = bed.entry("keys");
+    before.cert_path = bed.path("old/cert.pem");
+    let crash = |deed: Deed, path: &Path| {
+        if deed == Deed::Rename && path.ends_with("old/cert.pem") {
+            std::panic::resume_unwind(Box::new("crash"));
+        }
+    };
+    bed.open_with(Arc::new(Watch(Mutex::new(crash)))).entry(&before).install(pair("x")).unwrap_err();
+    let old = bed.path("old");
+    std::fs::rename(old.as_path(), bed.path("elsewhere").as_path()).unwrap();
+    std::os::unix::fs::symlink("/nowhere", old.as_path()).unwrap();
+
+    let store = bed.open();
+    let [recovered] = &store.recover()[..] else { panic!("there is one") };
+    assert!(recovered.outcome.is_err());
+    // While the manifest names it, it is waited for.
+    assert!(store.entry(&before).restore().is_err());
+    assert!(!bed.unfinished().is_empty());
+
+    let mut after = before.clone();
+    after.cert_path = bed.path("keys/cert.pem");
+    store.entry(&after).restore().unwrap();
+    assert_eq!(live_mark(&after).as_deref(), Some("x"), "the new pair is not lost");
+    assert!(bed.unfinished().is_empty());
+}
