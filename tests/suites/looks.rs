@@ -21,7 +21,7 @@ const LIFETIME: Duration = Duration::from_secs(24);
 /// An entry whose consumer takes connections and never says a word.
 fn silent(scratch: &Scratch, name: &str, consumer: &TcpListener) -> Result<Value> {
     let mut entry = manifest::entry(scratch, name);
-    entry["verify"] = json!({"tls": consumer.local_addr()?.to_string(), "deadline": "10m"});
+    entry["verify"] = json!({"tls": consumer.local_addr()?.to_string(), "deadline": "5m"});
     Ok(entry)
 }
 

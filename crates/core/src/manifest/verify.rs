@@ -26,6 +26,7 @@ const KINDS: [&str; 3] = ["tls", "accepted_by", "command"];
 /// What `expect` may be.
 pub(super) const PLACEHOLDERS: [&str; 3] = ["{serial}", "{serial_decimal}", "{fingerprint}"];
 const DEADLINE: Duration = Duration::from_secs(30);
+const LONGEST_DEADLINE: Duration = Duration::from_secs(300);
 
 /// An entry named as client, and where: whether it is a valid one is known only when all were read.
 pub(super) struct Client {
@@ -138,7 +139,17 @@ impl Verify {
 }
 
 fn deadline(fields: &mut Fields<'_, '_>) -> Result<Duration, Reported> {
-    fields.optional("deadline", duration).map(|found| found.unwrap_or(DEADLINE))
+    fields.optional("deadline", bounded).map(|found| found.unwrap_or(DEADLINE))
+}
+
+/// Nothing else is done for an entry while its consumer is looked at.
+fn bounded(value: &Value) -> Reading<Duration> {
+    let deadline = duration(value)?;
+    if deadline <= LONGEST_DEADLINE {
+        return Ok(deadline);
+    }
+    let help = "write \"5m\" or less: a consumer that takes longer is looked at again without that";
+    Err(Problem::new("this is too long for a look at a consumer", help).into())
 }
 
 fn http(fields: &mut Fields<'_, '_>) -> Result<(Option<String>, Option<u16>), Reported> {
