@@ -95,11 +95,12 @@ fn report(figures: &Figures, what: &str, took: Duration) {
     println!("{what}: nothing went wrong in {years:.1} certificate-years ({seconds:.1} s)");
     println!("  {:.1} certificate-years per second", years / seconds);
     println!(
-        "  {} decisions, {} certificates issued, {} installed, {} put to use by {} runs of commands, {} troubles, \
-         {} deaths of a process",
+        "  {} decisions, {} certificates issued, {} installed, {} rolled back, {} put to use by {} runs of commands, \
+         {} troubles, {} deaths of a process",
         figures.steps,
         figures.issued,
         figures.installed,
+        figures.rolled_back,
         figures.commands,
         figures.runs,
         figures.troubles,
