@@ -133,7 +133,8 @@ pub fn condition(subject: &Subject<'_>, now: Timestamp) -> (CertificateState, Op
     if let Some(reason) = failure {
         let state = match reason.class() {
             RetryClass::Blocked => C::Blocked,
-            RetryClass::Waiting => C::Waiting,
+            // The new certificate is not in use, and is tried again.
+            RetryClass::Waiting if reason != Reason::RolledBack => C::Waiting,
             _ => C::Retrying,
         };
         return (state, Some(reason));
