@@ -216,7 +216,7 @@ pub(crate) fn failure_of(action: &Action) -> fn(Trouble) -> Option<Event> {
 
 /// A look that showed nothing.
 fn unseen(trouble: Trouble) -> Verification {
-    Verification { served: None, takes: false, remarks: Vec::new(), result: Err(trouble) }
+    Verification { of: None, served: None, takes: false, remarks: Vec::new(), result: Err(trouble) }
 }
 
 fn senseless() -> Trouble {

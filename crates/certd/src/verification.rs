@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use phoenix_core::facts::{LeafFacts, Served};
-use phoenix_core::lifecycle::Verification;
+use phoenix_core::lifecycle::{Verification, verify_digest};
 use phoenix_core::manifest::Verify;
 use phoenix_core::name::CertName;
 use phoenix_core::reason::{Reason, RetryClass, Trouble};
@@ -94,7 +94,13 @@ impl Looks {
     }
 
     async fn all(&self, end: Instant) -> Verification {
-        let mut seen = Verification { served: None, takes: false, remarks: Vec::new(), result: Ok(()) };
+        let mut seen = Verification {
+            of: verify_digest(&self.verify),
+            served: None,
+            takes: false,
+            remarks: Vec::new(),
+            result: Ok(()),
+        };
         for (index, verify) in self.verify.iter().enumerate() {
             let left = end.saturating_duration_since(Instant::now());
             let report = match self.one(index, verify, left.min(verify.deadline())).await {
@@ -233,7 +239,7 @@ impl Looks {
 /// A look that proves nothing, since it was not carried out or not to its end.
 fn put_off(why: String) -> Verification {
     let trouble = Trouble::new(Reason::LookPutOff, why);
-    Verification { served: None, takes: false, remarks: Vec::new(), result: Err(trouble) }
+    Verification { of: None, served: None, takes: false, remarks: Vec::new(), result: Err(trouble) }
 }
 
 fn ended_early(after: Duration, deadline: Duration, seen: &Trouble) -> Verification {

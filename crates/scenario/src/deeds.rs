@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use phoenix_core::facts::{Observation, Served};
-use phoenix_core::lifecycle::{Action, Event, Offer, Stage, Verification, delivered_by_command};
+use phoenix_core::lifecycle::{
+    Action, Event, Offer, Stage, Verification, delivered_by_command, verify_digest,
+};
 use phoenix_core::manifest::{Entry, Verify};
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::waves::has_run;
@@ -286,6 +288,7 @@ impl World {
         let told = seen.as_ref().is_some_and(|trouble| trouble.reason != Reason::CheckFailed);
         let is_ours = |served: &Served| ours.is_some_and(|ours| ours.leaf.fingerprint == served.fingerprint);
         Some(Verification {
+            of: verify_digest(&tracked.entry.verify),
             takes: told && !away && served.as_ref().is_some_and(is_ours),
             served: served.filter(|_| !away),
             remarks: self.moods.remarks.clone(),

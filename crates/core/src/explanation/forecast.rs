@@ -127,7 +127,7 @@ impl Ahead<'_> {
             Work::Verify => {
                 self.memory.reverify = false;
                 self.memory.rerun = false;
-                self.memory.verified = self.deed(verify_digest(entry));
+                self.memory.verified = self.deed(verify_digest(&entry.verify));
             }
             Work::Recheck => self.memory.rechecked = Some(self.at),
             // Which pair that will be is not among the facts; what follows is the same for both.

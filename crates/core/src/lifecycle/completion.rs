@@ -57,12 +57,14 @@ pub(super) fn absorb(
         Event::Restored(Ok(seen)) => succeeded(state, Work::Restore, seen, now),
         Event::Delivered(Ok(seen)) => {
             state.memory.redeliver = false;
-            state.memory.rerun &= context.entry.command.is_some();
+            if context.entry.command.is_none() {
+                told(&mut state.memory);
+            }
             succeeded(state, Work::Deliver, seen, now);
         }
         Event::Activated(Ok(seen)) => {
             state.memory.reactivate = false;
-            state.memory.rerun = false;
+            told(&mut state.memory);
             // What was urgent has been done; the runs of later renewals keep to window and budget again.
             if let Some(order) = &mut state.memory.order {
                 order.urgent = false;
@@ -91,6 +93,12 @@ pub(super) fn absorb(
         }
     }
     None
+}
+
+/// The consumer was told to use the certificate, whatever it used before: that it does is to be seen.
+fn told(memory: &mut Memory) {
+    memory.rerun = false;
+    memory.verified = None;
 }
 
 /// What the guest no longer has is delivered again, and its command is run again.

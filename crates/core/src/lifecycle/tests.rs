@@ -39,6 +39,19 @@ impl Bench {
         }
     }
 
+    /// The same, to be tried in another way.
+    fn again(&self) -> Self {
+        let Self { entry, availability, last_run, invited, state, now } = self;
+        Self {
+            entry: entry.clone(),
+            availability: availability.clone(),
+            last_run: *last_run,
+            invited: *invited,
+            state: state.clone(),
+            now: *now,
+        }
+    }
+
     fn send(&mut self, event: Event) -> Vec<Action> {
         let context = Context {
             entry: &self.entry,

@@ -9,7 +9,7 @@ use super::completion::failed;
 use super::rollback;
 use super::{Context, Memory, Stage, State};
 use crate::facts::{Deed, OwnCopy, Served};
-use crate::manifest::{Delivery, Entry};
+use crate::manifest::{Delivery, Entry, Verify};
 use crate::reason::{Reason, RetryClass, Trouble};
 use crate::time::Timestamp;
 
@@ -20,6 +20,8 @@ const BELIEVED: std::time::Duration = std::time::Duration::from_secs(60);
 /// How a look at the consumers of an entry ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verification {
+    /// Digest of the verifications that were carried out ([`verify_digest`]); none when none was.
+    pub of: Option<String>,
     /// What the consumer was seen to use, if something was seen.
     pub served: Option<Served>,
     /// What did not pass failed at a consumer that uses this entry's certificate.
@@ -60,18 +62,18 @@ fn verdict(reason: Reason, takes: bool) -> Verdict {
     }
 }
 
-/// Digest of the verifications as configured now; none when there are none.
-pub fn verify_digest(entry: &Entry) -> Option<String> {
-    if entry.verify.is_empty() {
+/// Digest of verifications as configured; none when there are none.
+pub fn verify_digest(verify: &[Verify]) -> Option<String> {
+    if verify.is_empty() {
         return None;
     }
-    let text = serde_json::to_string(&entry.verify).ok()?;
+    let text = serde_json::to_string(verify).ok()?;
     Some(format!("{:016x}", crate::schedule::spread(0, &[&text])))
 }
 
 /// The certificate with this fingerprint was seen at its consumer; none when no verification is configured.
 pub(super) fn is_verified(entry: &Entry, fingerprint: &str, memory: &Memory) -> Option<bool> {
-    let digest = verify_digest(entry)?;
+    let digest = verify_digest(&entry.verify)?;
     let seen = |deed: &Deed| deed.fingerprint == fingerprint && deed.of == digest;
     Some(!memory.reverify && memory.verified.as_ref().is_some_and(seen))
 }
@@ -139,7 +141,11 @@ pub(super) fn absorb(state: &mut State, context: &Context<'_>, seen: Verificatio
     let fingerprint = own.leaf.fingerprint.clone();
     let memory = &mut state.memory;
     let known = memory.proven.as_ref() == Some(&fingerprint);
-    let Verification { served, takes, remarks, result } = seen;
+    let Verification { of, served, takes, remarks, result } = seen;
+    if of.is_some() && of != verify_digest(&context.entry.verify) {
+        // The manifest asks for another look now: what this one saw says nothing about it.
+        return;
+    }
     let verdict = result.as_ref().err().map(|trouble| verdict(trouble.reason, takes));
     if verdict != Some(Verdict::Nothing) {
         memory.reverify = false;
@@ -152,7 +158,8 @@ pub(super) fn absorb(state: &mut State, context: &Context<'_>, seen: Verificatio
             memory.rerun = false;
             memory.reachable = Some(true);
             memory.proven = Some(fingerprint.clone());
-            memory.verified = verify_digest(context.entry).map(|of| Deed { fingerprint, of, at: now });
+            memory.verified =
+                verify_digest(&context.entry.verify).map(|of| Deed { fingerprint, of, at: now });
         }
         Some(Verdict::Nothing) => {}
         Some(Verdict::Amiss) => {

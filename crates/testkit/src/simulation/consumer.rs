@@ -35,7 +35,7 @@ impl World {
         let served =
             served.filter(|_| result.as_ref().err().is_none_or(|why| why.reason != Reason::Unreachable));
         let takes = result.is_err() && served.as_ref().map(|served| &served.fingerprint) == ours;
-        Verification { served, takes, remarks: Vec::new(), result }
+        Verification { of: None, served, takes, remarks: Vec::new(), result }
     }
 
     /// Whether the consumer can be reached.

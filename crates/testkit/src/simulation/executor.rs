@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use phoenix_core::facts::{LeafFacts, Observation};
-use phoenix_core::lifecycle::{Event, delivered_by_command};
+use phoenix_core::lifecycle::{Event, Verification, delivered_by_command, verify_digest};
 use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::time::Timestamp;
@@ -56,7 +56,8 @@ impl World {
             Errand::Verify => {
                 let heard = self.jobs.get(&id).is_some_and(|job| job.epoch == self.daemon.epoch);
                 self.sites[key].consumer.unseen &= !heard;
-                Ok(Event::Verified(Box::new(self.verify(key))))
+                let of = verify_digest(&entry.verify);
+                Ok(Event::Verified(Box::new(Verification { of, ..self.verify(key) })))
             }
             Errand::Recheck(ward) => self.recheck(key, &entry, ward),
             Errand::Exchange { newer } => {

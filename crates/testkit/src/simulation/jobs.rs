@@ -143,6 +143,7 @@ impl World {
             Errand::Deliver(_) => Event::Delivered(Err(trouble)),
             Errand::Activate(_) => return self.wave_ends(&job, Err(trouble)),
             Errand::Verify => Event::Verified(Box::new(Verification {
+                of: None,
                 served: None,
                 takes: false,
                 remarks: Vec::new(),

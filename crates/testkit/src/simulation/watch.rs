@@ -66,6 +66,8 @@ pub(super) struct Watch {
     /// What was wished of the command and of the previous pair before the present event, which tells of a consumer
     /// that uses the certificate and has another trouble.
     amiss: Option<[bool; 3]>,
+    /// The present event tells of a command that ended well.
+    ran: bool,
 }
 
 impl Watch {
@@ -128,6 +130,7 @@ impl Watch {
         self.overtaken = event.is_overtaken();
         self.amiss = matches!(event, Event::Verified(seen) if seen.takes).then(|| wishes(memory));
         self.reported = failure(event).filter(|_| !self.overtaken);
+        self.ran = matches!(event, Event::Activated(Ok(_)));
         self.note(clock, Some(key), || {
             let ready = matches!(availability, Availability::Ready);
             format!("event {}{}", describe(event), if ready { "" } else { " (no issuer can be asked)" })
@@ -159,6 +162,9 @@ impl Watch {
                 key,
                 "its consumer uses the certificate, and its command or the previous pair is wanted",
             );
+        }
+        if std::mem::take(&mut self.ran) && memory.verified.is_some() {
+            self.fail(clock, key, "its command has run, and it is called verified without a look since");
         }
         let Some(seen) = &tracked.state.seen else { return };
         let standing = standing(&tracked.entry, seen, memory);

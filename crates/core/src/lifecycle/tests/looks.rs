@@ -1,7 +1,8 @@
 //! What a look at a consumer means for its command, and what it leaves alone.
 
-use super::proof::{amiss, explicit, fails, next, passes, proven, renewed, verifying, wake};
+use super::proof::{amiss, explicit, fails, next, passes, proven, renewed, served, unseen, verifying, wake};
 use super::*;
+use crate::manifest::Verify;
 
 #[test]
 fn who_serves_the_certificate_and_fails_for_another_reason_gets_neither_its_command_nor_the_previous_pair() {
@@ -186,4 +187,73 @@ fn verify_is_no_order_that_would_stay_open_where_the_certificate_is_held() {
     let written = bench.written(&leaf);
     assert!(matches!(next(&mut bench, Event::Observed(Ok(written))), Action::WakeAt(_)));
     assert_eq!(bench.state.memory.order, None);
+}
+
+#[test]
+fn what_a_look_saw_that_the_manifest_no_longer_asks_for_is_of_no_account() {
+    let other = |leaf: &LeafFacts| samples::leaf(&samples::entry("other"), leaf.not_before, leaf.not_after);
+    for of_old in [true, false] {
+        let mut bench = verifying();
+        proven(&mut bench);
+        let leaf = renewed(&mut bench, Some(true));
+        let deployed = bench.deployed(&leaf);
+        let begun = verify_digest(&bench.entry.verify);
+        let Verify::Tls { address, .. } = &mut bench.entry.verify[0] else { panic!() };
+        *address = "10.0.0.112:2376".into();
+        bench.send(Event::Rewritten);
+        let of = if of_old { begun } else { verify_digest(&bench.entry.verify) };
+        for result in [Ok(()), Err(Trouble::new(Reason::ServesOther, "another one"))] {
+            let mut bench = bench.again();
+            let served = Some(served(&other(&leaf), NOW));
+            let seen = Verification { of: of.clone(), served: served.clone(), result, ..unseen() };
+            assert_eq!(next(&mut bench, Event::Verified(Box::new(seen))), Action::Observe);
+            let memory = &bench.state.memory;
+            let counts = memory.served == served && (memory.verified.is_some() || memory.rerun);
+            assert_eq!(counts, !of_old, "{memory:?}");
+            if of_old {
+                assert_eq!(next(&mut bench, Event::Observed(Ok(deployed.clone()))), Action::Verify);
+            }
+        }
+    }
+}
+
+#[test]
+fn after_every_run_of_the_command_it_is_looked_what_the_consumer_does() {
+    // Its line was edited.
+    let mut bench = verifying();
+    let leaf = proven(&mut bench);
+    let deployed = bench.deployed(&leaf);
+    let mut edited = deployed.clone();
+    edited.command_digest = Some("another".into());
+    bench.send(Event::Rewritten);
+    assert_eq!(next(&mut bench, Event::Observed(Ok(edited.clone()))), Action::Activate);
+    edited.ledger.activated.as_mut().unwrap().of = "another".into();
+    assert_eq!(next(&mut bench, Event::Activated(Ok(edited))), Action::Verify);
+    assert_eq!(bench.state.reached, Some(Reach::Activated));
+
+    // The guest had lost its files.
+    let mut bench = verifying();
+    bench.entry.delivery = Some(explicit());
+    let leaf = proven(&mut bench);
+    let deployed = bench.deployed(&leaf);
+    bench.send(Event::Sweep);
+    bench.send(Event::Observed(Ok(deployed.clone())));
+    let mut reverted = deployed.clone();
+    reverted.ledger.delivered = None;
+    assert_eq!(next(&mut bench, Event::Rechecked(Ok(reverted))), Action::Deliver);
+    assert_eq!(next(&mut bench, Event::Delivered(Ok(deployed.clone()))), Action::Activate);
+    assert_eq!(next(&mut bench, Event::Activated(Ok(deployed))), Action::Verify);
+
+    // Where there is no command, the consumer reads what was delivered.
+    let mut bench = verifying();
+    bench.entry.delivery = Some(explicit());
+    let leaf = proven(&mut bench);
+    bench.entry.command = None;
+    let deployed = Observation { command_digest: None, ..bench.deployed(&leaf) };
+    let mut reverted = deployed.clone();
+    reverted.ledger.delivered = None;
+    bench.send(Event::Sweep);
+    bench.send(Event::Observed(Ok(deployed.clone())));
+    assert_eq!(next(&mut bench, Event::Rechecked(Ok(reverted))), Action::Deliver);
+    assert_eq!(next(&mut bench, Event::Delivered(Ok(deployed))), Action::Verify);
 }

@@ -54,7 +54,7 @@ pub(super) fn amiss(leaf: &LeafFacts, reason: Reason) -> Event {
 }
 
 pub(super) fn unseen() -> Verification {
-    Verification { served: None, takes: false, remarks: Vec::new(), result: Ok(()) }
+    Verification { of: None, served: None, takes: false, remarks: Vec::new(), result: Ok(()) }
 }
 
 pub(super) fn verifying() -> Bench {
@@ -106,7 +106,10 @@ fn an_entry_is_done_only_when_its_consumer_was_seen_to_use_the_certificate() {
     let mut bench = verifying();
     let leaf = proven(&mut bench);
     let deed = bench.state.memory.verified.clone().unwrap();
-    assert_eq!((deed.fingerprint, Some(deed.of)), (leaf.fingerprint.clone(), verify_digest(&bench.entry)));
+    assert_eq!(
+        (deed.fingerprint, Some(deed.of)),
+        (leaf.fingerprint.clone(), verify_digest(&bench.entry.verify))
+    );
     let new = renewed(&mut bench, Some(true));
     assert!(bench.state.memory.order.is_some());
     assert_eq!(bench.state.memory.in_use_until, Some(leaf.not_after));
