@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::*;
 use crate::facts::{Deed, FileFact, LeafFacts};
 use crate::manifest::{Entry, StageError};
+use crate::reason::Reason;
 use crate::samples;
 use crate::schedule::Jitter;
 

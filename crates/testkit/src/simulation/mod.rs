@@ -21,6 +21,7 @@
 //! | `site` | one entry on the host |
 //! | `consumer` | what consumers use, and what is seen of it |
 //! | `watch`, `shared`, `judge` | what must hold at every step, of commands, and at a look at everything |
+//! | `words` | events in words, for a trace |
 //! | `clock` | virtual time |
 
 mod authority;
@@ -39,6 +40,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod words;
 mod world;
 
 use std::fmt;
