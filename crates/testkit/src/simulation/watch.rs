@@ -186,7 +186,7 @@ impl Watch {
         if !done && memory.failures.is_empty() && memory.hold.is_none() {
             self.fail(clock, key, "it is not done, and nothing says why");
         }
-        if retries_use_at(tracked).is_some_and(|at| tracked.wake.is_none_or(|wake| wake > at)) {
+        if retries_use_at(tracked, clock.wall()).is_some_and(|at| tracked.wake.is_none_or(|wake| wake > at)) {
             self.fail(
                 clock,
                 key,
@@ -313,10 +313,10 @@ fn tracked_key(tracked: &Tracked) -> usize {
 }
 
 /// When the pair in place is to be put to use once more after a failure, whatever an issuer does.
-fn retries_use_at(tracked: &Tracked) -> Option<Timestamp> {
+fn retries_use_at(tracked: &Tracked, now: Timestamp) -> Option<Timestamp> {
     let State { memory, seen, .. } = &tracked.state;
     let seen = seen.as_ref().filter(|seen| seen.target_trouble.is_none())?;
-    seen.own.as_ref().filter(|own| is_own(seen, own) && own.leaf.not_after > seen.at)?;
+    seen.own.as_ref().filter(|own| is_own(seen, own) && own.leaf.not_after > now)?;
     let local = [Stage::Observe, Stage::Write].iter().any(|stage| memory.failures.contains_key(stage));
     let is_open = !standing(&tracked.entry, seen, memory).reached(Reach::Verified) || memory.reissue;
     let failures = memory.failures.iter().filter(|(stage, _)| **stage >= Stage::Deliver);
