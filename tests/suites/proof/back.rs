@@ -37,7 +37,7 @@ impl Bed {
 }
 
 fn stays_back(entry: &CertificateStatus) -> bool {
-    entry.state == CertificateState::Waiting
+    entry.state == CertificateState::Retrying
         && tells(entry, Reason::RolledBack, &["by an operator", "phoenix-certctl sync web"])
 }
 

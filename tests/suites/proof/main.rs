@@ -210,7 +210,7 @@ fn a_consumer_that_does_not_come_back_gets_its_previous_pair() -> Result<()> {
     let entry = bed.daemon.wait_entry("web", "is rolled back", |entry| {
         tells(entry, Reason::RolledBack, &["was put back", "is tried again at"])
     })?;
-    ensure!(entry.state == CertificateState::Waiting && entry.next_attempt_at.is_some(), "{entry:?}");
+    ensure!(entry.state == CertificateState::Retrying && entry.next_attempt_at.is_some(), "{entry:?}");
     ensure!(entry.serial == before.serial, "another pair than the previous one: {entry:?}");
     ensure!(before.fingerprint_sha256 == Some(openssl::fingerprint(&bed.place.cert)?), "{entry:?}");
     ensure!(entry.served.is_some_and(|served| Some(served.serial) == before.serial), "it does not serve it");
