@@ -217,6 +217,7 @@ fn event(kind: usize, seen: &Observation, reason: Reason, well: bool) -> Event {
         18 => Event::RolledBack(end()),
         19 => Event::Reinstated(end()),
         _ => Event::Verified(Box::new(Verification {
+            of: None,
             served: None,
             takes: well,
             remarks: Vec::new(),
