@@ -131,10 +131,11 @@ pub fn condition(subject: &Subject<'_>, now: Timestamp) -> (CertificateState, Op
         return (C::Paused, Some(Reason::Paused));
     }
     if let Some(reason) = failure {
+        // The new certificate is not in use, and is tried again; one that an operator took back waits for them.
+        let ordered = state.memory.rollback.as_ref().is_some_and(|known| known.ordered);
         let state = match reason.class() {
             RetryClass::Blocked => C::Blocked,
-            // The new certificate is not in use, and is tried again.
-            RetryClass::Waiting if reason != Reason::RolledBack => C::Waiting,
+            RetryClass::Waiting if reason != Reason::RolledBack || ordered => C::Waiting,
             _ => C::Retrying,
         };
         return (state, Some(reason));

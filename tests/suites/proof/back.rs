@@ -37,7 +37,7 @@ impl Bed {
 }
 
 fn stays_back(entry: &CertificateStatus) -> bool {
-    entry.state == CertificateState::Retrying
+    entry.state == CertificateState::Waiting
         && tells(entry, Reason::RolledBack, &["by an operator", "phoenix-certctl sync web"])
 }
 
