@@ -116,10 +116,15 @@ async fn serve(settings: Settings, sweep: Schedule, access: Access, journal: Jou
     let (up, mut ups) = mpsc::channel(1);
     let (audit, trails) = mpsc::channel(INBOX);
     let (executor, connection) = Executor::start(access, up, audit, stop.clone());
-    tasks.spawn(connection);
+    let over = CancellationToken::new();
+    let connected = over.clone().drop_guard();
+    tasks.spawn(async move {
+        connection.await;
+        drop(connected);
+    });
     let (history, _) = History::start(settings.state_dir.as_path()).context("cannot start a thread")?;
     history.note([], Happening::Started { version: env!("CARGO_PKG_VERSION").to_owned() }, now());
-    tasks.spawn(tell_of_commands(trails, history.clone()));
+    tasks.spawn(tell_of_commands(trails, over, history.clone()));
     let told = messages.clone();
     tasks.spawn(async move {
         while ups.recv().await.is_some() {
@@ -159,9 +164,20 @@ async fn serve(settings: Settings, sweep: Schedule, access: Access, journal: Jou
     outcome
 }
 
-/// Says in the log and in the history which programs were run for which entries.
-async fn tell_of_commands(mut trails: mpsc::Receiver<Ran>, history: History) {
-    while let Some(Ran { entries, runs }) = trails.recv().await {
+/// Says in the log and in the history which programs were run for which entries, until the connection that they
+/// come from is `over`. Jobs may hold it for long after: ten thousand that were told to look at their entry and wait
+/// for their turn do not end when the daemon does.
+async fn tell_of_commands(mut trails: mpsc::Receiver<Ran>, over: CancellationToken, history: History) {
+    loop {
+        let ran = tokio::select! {
+            biased;
+            ran = trails.recv() => ran,
+            () = over.cancelled(), if !trails.is_closed() => {
+                trails.close();
+                continue;
+            }
+        };
+        let Some(Ran { entries, runs }) = ran else { return };
         let names: Vec<_> = entries.iter().map(CertName::as_str).collect();
         for run in runs {
             let program = run.argv.first().map_or("", String::as_str);
@@ -191,5 +207,29 @@ async fn until_told(messages: &mpsc::Sender<Message>, stop: &CancellationToken) 
                 let _ = messages.send(Message::Hint).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_run_is_told_to_the_end_of_the_connection_whoever_still_waits_for_his_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let (history, _) = History::start(dir.path()).unwrap();
+        let (audit, trails) = mpsc::channel(1);
+        let run = serde_json::from_str(
+            r#"{"at": "2026-11-21T20:00:00Z", "argv": ["/bin/true"], "profile": "strict", "milliseconds": 1,
+                "ended": "exit code 0", "exit_code": 0, "survivors_killed": 0, "stdout": "", "stderr": ""}"#,
+        );
+        audit.send(Ran { entries: vec!["a".parse().unwrap()], runs: vec![run.unwrap()] }).await.unwrap();
+        let over = CancellationToken::new();
+        over.cancel();
+        tell_of_commands(trails, over, history.clone()).await;
+        history.flush().await;
+        assert!(audit.is_closed(), "nobody listens any more, and yet there is somebody who could tell");
+        let told = std::fs::read_to_string(dir.path().join("history.jsonl")).unwrap();
+        assert!(told.contains("/bin/true"), "{told}");
     }
 }

@@ -3,18 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use phoenix_core::lifecycle::{Action, Stage, State};
+use phoenix_core::lifecycle::{Stage, State};
 use phoenix_core::manifest::Entry;
 use phoenix_core::name::{AbsolutePath, IssuerName};
 use phoenix_core::schedule::Jitter;
 use phoenix_core::time::Timestamp;
 use tokio::sync::Semaphore;
 
-/// Entries that are looked at at the same time: enough to keep the executor busy, few enough that an urgent
-/// request does not queue behind ten thousand looks.
-const LOOKS: usize = 16;
-
-/// Verifications at the same time: each may take a thread for as long as its deadline.
+/// Looks at consumers at the same time: each may take a thread for as long as its deadline.
 const PROBES: usize = 16;
 
 /// An entry in force.
@@ -57,10 +53,13 @@ impl Tracked {
 pub(crate) struct Entries {
     tracked: BTreeMap<AbsolutePath, Tracked>,
     order: Vec<AbsolutePath>,
+    /// Places in `order`, sorted by name: names differ.
+    by_name: Vec<usize>,
+    /// Places in `order`, sorted by common name, the first one in the manifest first.
+    by_common_name: Vec<usize>,
     timers: BTreeSet<(Timestamp, AbsolutePath)>,
     unseen: usize,
     incarnations: u64,
-    gate: Arc<Semaphore>,
     probes: Arc<Semaphore>,
 }
 
@@ -69,10 +68,11 @@ impl Default for Entries {
         Self {
             tracked: BTreeMap::new(),
             order: Vec::new(),
+            by_name: Vec::new(),
+            by_common_name: Vec::new(),
             timers: BTreeSet::new(),
             unseen: 0,
             incarnations: 0,
-            gate: Arc::new(Semaphore::new(LOOKS)),
             probes: Arc::new(Semaphore::new(PROBES)),
         }
     }
@@ -105,13 +105,32 @@ impl Entries {
         self.tracked.iter().filter(|(_, tracked)| served(tracked)).map(|(key, _)| key.clone()).collect()
     }
 
-    /// The entry with this name or full common name, and its key.
+    /// The entry with this name or full common name, and its key. Of several with that common name, the first.
     pub(crate) fn find(&self, name: &str) -> Option<(&AbsolutePath, &Tracked)> {
-        let by = |test: &dyn Fn(&Tracked) -> bool| {
-            self.order.iter().filter_map(|key| self.tracked.get_key_value(key)).find(|(_, t)| test(t))
-        };
-        by(&|tracked| tracked.entry.name.as_str() == name)
-            .or_else(|| by(&|tracked| tracked.entry.common_name == name))
+        self.search(&self.by_name, name, |tracked| tracked.entry.name.as_str())
+            .or_else(|| self.search(&self.by_common_name, name, |tracked| &tracked.entry.common_name))
+    }
+
+    fn search(
+        &self,
+        index: &[usize],
+        wanted: &str,
+        of: fn(&Tracked) -> &str,
+    ) -> Option<(&AbsolutePath, &Tracked)> {
+        let at = index.partition_point(|place| self.at(*place).is_some_and(|(_, found)| of(found) < wanted));
+        self.at(*index.get(at)?).filter(|(_, found)| of(found) == wanted)
+    }
+
+    /// The entry in this place of the manifest, and its key.
+    fn at(&self, place: usize) -> Option<(&AbsolutePath, &Tracked)> {
+        self.tracked.get_key_value(self.order.get(place)?)
+    }
+
+    /// Places in the manifest, sorted by a text of the entries.
+    fn sorted(&self, of: fn(&Tracked) -> &str) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.order.len()).collect();
+        places.sort_by_key(|place| self.at(*place).map(|(_, tracked)| of(tracked)));
+        places
     }
 
     /// Some entry has not been looked at yet.
@@ -137,13 +156,15 @@ impl Entries {
         self.unseen += 1;
     }
 
-    /// The manifest's order; entries that are not in it are dropped.
+    /// The manifest's order; entries that are not in it are dropped. To be called whenever a name has changed.
     pub(crate) fn set_order(&mut self, order: Vec<AbsolutePath>) {
         let kept: BTreeSet<&AbsolutePath> = order.iter().collect();
         self.tracked.retain(|key, _| kept.contains(key));
         self.timers.retain(|(_, key)| kept.contains(key));
         self.unseen = self.tracked.values().filter(|tracked| !tracked.looked_at).count();
         self.order = order;
+        self.by_name = self.sorted(|tracked| tracked.entry.name.as_str());
+        self.by_common_name = self.sorted(|tracked| &tracked.entry.common_name);
     }
 
     /// Sets or removes an entry's timer.
@@ -175,16 +196,84 @@ impl Entries {
         due
     }
 
-    /// What limits `action` to so many at the same time, if anything does.
-    pub(crate) fn gate(&self, action: &Action) -> Option<Arc<Semaphore>> {
-        match action {
-            Action::Observe => Some(self.gate.clone()),
-            _ => None,
-        }
-    }
-
     /// What limits looks at consumers.
     pub(crate) fn probes(&self) -> Arc<Semaphore> {
         self.probes.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use phoenix_core::manifest::{Context, Manifest};
+    use phoenix_core::settings::Settings;
+
+    use super::*;
+
+    /// Entries of these names and common names, in this order.
+    fn entries(wanted: &[(&str, &str)]) -> Entries {
+        let settings = Settings::parse(
+            "manifest = \"/etc/m.json\"\nstate_dir = \"/var/lib/d\"\ncontrol_socket = \"/run/d/c.sock\"\n\
+             [executor]\nsocket = \"/run/e/e.sock\"\nstate_dir = \"/var/lib/e\"\ntarget_roots = [\"/mnt\"]\n\
+             [[issuer]]\nname = \"phoenix\"\ntype = \"step-ca\"\nurl = \"https://ca:9000\"\n\
+             root = \"/etc/root.pem\"\nprovisioner = \"p\"\npassword_file = \"/etc/p\"\n",
+            "certd.toml",
+        )
+        .unwrap();
+        let list: Vec<_> = wanted
+            .iter()
+            .enumerate()
+            .map(|(place, (name, common_name))| {
+                let file = |kind: &str| format!("/mnt/{}/{kind}.pem", wanted.len() - place);
+                serde_json::json!({
+                    "name": name, "common_name": common_name, "cert_path": file("cert"), "key_path": file("key")
+                })
+            })
+            .collect();
+        let parsed = Manifest::parse(&serde_json::json!(list).to_string(), &Context::of(&settings));
+        let mut entries = Entries::default();
+        let mut order = Vec::new();
+        for entry in parsed.manifest.unwrap().entries {
+            let (key, jitter) = (entry.key_path.clone(), Jitter::of(1, &entry));
+            let tracked = Tracked::new(Arc::new(entry), String::new(), Vec::new(), jitter, State::default());
+            order.push(key.clone());
+            entries.insert(key, tracked);
+        }
+        entries.set_order(order);
+        entries
+    }
+
+    fn found<'a>(entries: &'a Entries, name: &str) -> Option<&'a str> {
+        entries.find(name).map(|(_, tracked)| tracked.entry.name.as_str())
+    }
+
+    #[test]
+    fn an_entry_is_found_by_name_and_by_common_name() {
+        let entries = entries(&[
+            ("web", "web.example.org"),
+            ("api", "api.example.org"),
+            ("zed", "shared.example.org"),
+            ("abc", "shared.example.org"),
+        ]);
+        for (wanted, name) in [
+            ("web", Some("web")),
+            ("abc", Some("abc")),
+            ("api.example.org", Some("api")),
+            ("shared.example.org", Some("zed")),
+            ("example.org", None),
+            ("aaa", None),
+            ("zzz", None),
+            ("", None),
+        ] {
+            assert_eq!(found(&entries, wanted), name, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_longer_in_the_manifest_is_not_found() {
+        let mut entries = entries(&[("web", "web.example.org"), ("api", "api.example.org")]);
+        let left = entries.keys().split_off(1);
+        entries.set_order(left);
+        assert_eq!([found(&entries, "web"), found(&entries, "web.example.org")], [None, None]);
+        assert_eq!(found(&entries, "api"), Some("api"));
     }
 }

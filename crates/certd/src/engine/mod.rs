@@ -5,6 +5,7 @@
 
 mod entries;
 mod explain;
+mod gate;
 mod issuers;
 mod looks;
 mod manifest;
@@ -39,6 +40,7 @@ use crate::executor::Executor;
 use crate::history::History;
 use crate::journal::Journal;
 use entries::Entries;
+use gate::Gate;
 pub(crate) use manifest::Fetched;
 pub(crate) use message::{Answering, Message, OrderReply};
 use notes::Before;
@@ -58,6 +60,7 @@ pub(crate) struct Engine {
     journal: Journal,
     authorities: Authorities,
     entries: Entries,
+    gate: Gate,
     orders: Orders,
     notices: Notices,
     /// Entries that share a command.
@@ -111,6 +114,7 @@ impl Engine {
             journal,
             authorities,
             entries: Entries::default(),
+            gate: Gate::default(),
             orders: Orders::default(),
             notices,
             waves: Waves::default(),
@@ -181,6 +185,7 @@ impl Engine {
         if !early {
             self.depart();
         }
+        self.admit();
     }
 
     fn deadline(&self) -> Option<Timestamp> {

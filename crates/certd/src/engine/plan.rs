@@ -36,10 +36,13 @@ impl Engine {
             planned.push(self.plan_entry(&entry, at));
             kept.insert(entry.key_path);
         }
+        let names: BTreeSet<&str> =
+            candidate.invalid.iter().filter_map(|entry| entry.name.as_deref()).collect();
+        let common_names: BTreeSet<&str> =
+            candidate.invalid.iter().filter_map(|entry| entry.common_name.as_deref()).collect();
         let wrong = |tracked: &Tracked| {
-            let is = |text: &Option<String>, wanted: &str| text.as_deref() == Some(wanted);
-            let (name, common) = (tracked.entry.name.as_str(), tracked.entry.common_name.as_str());
-            candidate.invalid.iter().any(|entry| is(&entry.name, name) || is(&entry.common_name, common))
+            let entry = &tracked.entry;
+            names.contains(entry.name.as_str()) || common_names.contains(entry.common_name.as_str())
         };
         planned.extend(candidate.invalid.iter().map(plan::invalid));
         let gone = self.entries.in_order().filter(|tracked| !kept.contains(&tracked.entry.key_path));

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info};
 
 use super::entries::Tracked;
+use super::gate::Permit;
 use super::{Engine, Message, orders};
 use crate::clock::now;
 use crate::jobs::{self, IssuerNews, Job};
@@ -34,6 +35,25 @@ impl Engine {
             self.held.push(key.clone());
             return;
         }
+        let Some(incarnation) = self.entries.get(key).map(|tracked| tracked.incarnation) else { return };
+        if action != Action::Observe {
+            return self.begin(key, action, None);
+        }
+        if let Some(permit) = self.gate.enter(key, incarnation) {
+            self.begin(key, action, Some(permit));
+        }
+    }
+
+    /// Begins the looks that have waited for their turn, as far as there is room now.
+    pub(super) fn admit(&mut self) {
+        while let Some(((key, incarnation), permit)) = self.gate.next() {
+            if self.entries.get(&key).is_some_and(|tracked| tracked.incarnation == incarnation) {
+                self.begin(&key, Action::Observe, Some(permit));
+            }
+        }
+    }
+
+    fn begin(&mut self, key: &AbsolutePath, action: Action, permit: Option<Permit>) {
         let Some(tracked) = self.entries.get(key) else { return };
         if !matches!(action, Action::Observe) {
             self.announce_work(key, tracked, &action);
@@ -41,14 +61,8 @@ impl Engine {
         let looks = (action == Action::Verify).then(|| self.looks(tracked)).flatten();
         let job = Job { looks, ..self.job(tracked) };
         let report = self.report(key, tracked);
-        let gate = self.entries.gate(&action);
         let command = (action == Action::Activate).then(|| argv(tracked)).flatten();
         tokio::spawn(async move {
-            // The semaphores are never closed.
-            let _permit = match &gate {
-                Some(gate) => gate.acquire().await.ok(),
-                None => None,
-            };
             let failed = jobs::failure_of(&action);
             // A job that panics is a defect, but its entry must not wait for it for ever.
             let (event, news) = match tokio::spawn(job.run(action)).await {
@@ -59,6 +73,7 @@ impl Engine {
                     None => return,
                 },
             };
+            drop(permit);
             if let (Event::Activated(result), Some(command)) = (&event, command)
                 && has_run(result)
             {

@@ -5,6 +5,8 @@
 //!
 //! An operator may want the previous pair back as well. That stays until the next scheduled renewal.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Memory, Order, Reach, State};
@@ -13,6 +15,9 @@ use crate::facts::{Ledger, Observation};
 use crate::manifest::Entry;
 use crate::reason::{Reason, RetryClass, Trouble};
 use crate::time::Timestamp;
+
+/// A pair that has no more than this left, or a twentieth of a lifetime, is not put back any more.
+const SOON: Duration = Duration::from_secs(600);
 
 /// A certificate that its consumer did not take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +115,7 @@ pub(super) fn want(state: &mut State, entry: &Entry, trouble: &Trouble, now: Tim
     let before = state.memory.rollback.take().filter(|before| before.failed == own.leaf.fingerprint);
     let step = match &before {
         Some(Rollback { step: Step::Impossible, .. }) => Step::Impossible,
+        _ if ends_soon(&state.memory, own.leaf.lifetime(), now) => Step::Impossible,
         _ => Step::Wanted,
     };
     state.memory.rollback = Some(Rollback {
@@ -120,6 +126,12 @@ pub(super) fn want(state: &mut State, entry: &Entry, trouble: &Trouble, now: Tim
         step,
         ordered: false,
     });
+}
+
+/// What consumers used before would expire in place, or nearly so: to put it back once more helps nobody, and each
+/// attempt with the newer pair would follow the last one faster.
+fn ends_soon(memory: &Memory, lifetime: Duration, now: Timestamp) -> bool {
+    memory.in_use_until.is_some_and(|until| until.since(now) <= (lifetime / 20).min(SOON))
 }
 
 /// Brings what is remembered in line with what the executor says is in place. `renewal` is when that would be renewed.

@@ -11,6 +11,9 @@ mod tests;
 
 pub use zone::{UnknownZone, Zone};
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::manifest::Window;
@@ -19,6 +22,9 @@ use crate::time::Timestamp;
 
 /// More changes of a zone's clocks than lie between any two times of a schedule.
 const CHANGES: usize = 100;
+
+/// Expressions that are kept as read, for each thread.
+const KEPT: usize = 256;
 
 /// How a window stands at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +41,7 @@ impl Window {
     /// How the window stands at `at`.
     pub fn opening(&self, at: Timestamp) -> Opening {
         // The expression was checked when the manifest was read; one that is none would hold back for ever.
-        let Ok(schedule) = Schedule::parse(&self.cron) else { return Opening::Open };
+        let Some(schedule) = read_before(&self.cron) else { return Opening::Open };
         let zone = self.timezone.unwrap_or(Zone::UTC);
         match next_opening(&schedule, zone, at.minus(self.duration)) {
             Some(opens) if opens <= at => Opening::Open,
@@ -43,6 +49,25 @@ impl Window {
             None => Opening::Never,
         }
     }
+}
+
+/// The schedule of an expression; none for what is none. Reading one takes far longer than asking it, and every
+/// decision about a command asks: what was read is kept under its text, which is all that it depends on.
+fn read_before(cron: &str) -> Option<Rc<Schedule>> {
+    thread_local! {
+        static READ: RefCell<BTreeMap<String, Rc<Schedule>>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    READ.with_borrow_mut(|read| {
+        if let Some(schedule) = read.get(cron) {
+            return Some(Rc::clone(schedule));
+        }
+        if read.len() >= KEPT {
+            read.clear();
+        }
+        let schedule = Rc::new(Schedule::parse(cron).ok()?);
+        read.insert(cron.to_owned(), Rc::clone(&schedule));
+        Some(schedule)
+    })
 }
 
 /// The first moment after `after` at which clocks in `zone` show a time of `schedule`, or skip one.

@@ -50,6 +50,10 @@ pub(super) struct Daemon {
     pub(super) digest: Option<u64>,
     pub(super) waves: Waves<usize>,
     pub(super) runs: Runs,
+    /// Command lines whose last run the journal does not know yet.
+    unsynced_runs: Vec<Vec<String>>,
+    /// The clock was set: the journal knows none of them right.
+    rewound: bool,
     unsynced: Vec<usize>,
     pub(super) decided: Vec<(usize, Action)>,
 }
@@ -78,6 +82,7 @@ impl World {
             self.daemon.next_poll = at;
             self.daemon.next_sweep = at;
             self.daemon.runs.rewind(at);
+            self.daemon.rewound = true;
             self.daemon.known.iter_mut().for_each(|issuer| issuer.breaker.clock_set(at));
         }
         if self.daemon.next_poll <= at {
@@ -174,7 +179,7 @@ impl World {
         if self.dies_now("before the journal is written") {
             return;
         }
-        self.journal_of_runs.clone_from(&self.daemon.runs);
+        self.write_runs();
         for key in std::mem::take(&mut self.daemon.unsynced) {
             if let Some(Some(tracked)) = self.daemon.tracked.get(key) {
                 self.journal[key] = tracked.state.memory.clone();
@@ -187,6 +192,24 @@ impl World {
             self.start(key, action);
         }
         self.depart();
+    }
+
+    /// Notes that a command line ran.
+    pub(super) fn note_run(&mut self, command: &[String], at: Timestamp) {
+        if self.daemon.runs.note(command, at) {
+            self.daemon.unsynced_runs.push(command.to_vec());
+        }
+    }
+
+    fn write_runs(&mut self) {
+        if std::mem::take(&mut self.daemon.rewound) {
+            self.journal_of_runs.clone_from(&self.daemon.runs);
+        }
+        for command in std::mem::take(&mut self.daemon.unsynced_runs) {
+            if let Some(at) = self.daemon.runs.last(&command) {
+                self.journal_of_runs.note(&command, at);
+            }
+        }
     }
 
     fn dies_now(&mut self, when: &str) -> bool {
@@ -232,6 +255,7 @@ impl World {
         self.daemon.next_sweep = at.plus(self.plan.sweep);
         self.daemon.runs = self.journal_of_runs.clone();
         self.daemon.runs.rewind(at);
+        self.daemon.rewound = true;
         self.daemon.known = self.cas.iter().map(|ca| Known::new(ca.answered)).collect();
         self.daemon.tracked = self.sites.iter().map(|_| None).collect();
         if self.executor.is_some() {

@@ -281,6 +281,7 @@ impl World {
         let version = self.fresh();
         self.note(Some(key), || format!("the manifest is edited, version {version}"));
         self.sites[key].written = Wish { entry, version };
+        self.edited = true;
         if self.dice.below(4) > 0 {
             let after = 1_000 + self.dice.below(3_000);
             self.later(after, Happening::Hint);

@@ -31,8 +31,11 @@ impl World {
         let command = tracked.entry.command.as_ref();
         self.daemon.waves.place(&key, command.map(|command| command.argv.as_slice()), part, at);
         let recorded = tracked.state.seen.as_ref().and_then(recorded_run);
-        if let (Some(command), Some(ran)) = (command, recorded) {
-            self.daemon.runs.note(&command.argv, ran.min(at));
+        let run = command.zip(recorded).filter(|(command, ran)| {
+            self.daemon.runs.last(&command.argv).is_none_or(|known| known < (*ran).min(at))
+        });
+        if let Some((argv, ran)) = run.map(|(command, ran)| (command.argv.clone(), ran.min(at))) {
+            self.note_run(&argv, ran);
         }
     }
 
@@ -97,7 +100,7 @@ impl World {
             && job.epoch == self.daemon.epoch
             && let Some(command) = &job.entry.command
         {
-            self.daemon.runs.note(&command.argv, self.clock.wall());
+            self.note_run(&command.argv, self.clock.wall());
             self.watch.command_ended(&self.clock, &command.argv);
             for key in self.daemon.waves.held_for(&command.argv) {
                 let entry =

@@ -26,11 +26,12 @@ impl World {
     /// The executor reads the file and answers.
     pub(super) fn fetch_reads(&mut self, epoch: u64) {
         let well = self.executor.is_some();
-        if well {
+        if well && std::mem::take(&mut self.edited) {
             for site in &mut self.sites {
                 if site.force.version != site.written.version {
                     site.force = site.written.clone();
                 }
+                self.in_force = self.in_force.max(site.force.version);
             }
         }
         let after = if well { 20 + self.dice.below(150) } else { 20_000 };
@@ -42,9 +43,8 @@ impl World {
         self.daemon.fetching = false;
         if well && self.executor.is_some() {
             self.informed();
-            let digest = self.sites.iter().map(|site| site.force.version).max().unwrap_or(0);
-            if self.daemon.digest != Some(digest) {
-                self.daemon.digest = Some(digest);
+            if self.daemon.digest != Some(self.in_force) {
+                self.daemon.digest = Some(self.in_force);
                 self.adopt_manifest();
             }
         }

@@ -116,9 +116,13 @@ impl World {
         if members.iter().all(|tracked| !delivered_by_command(&tracked.entry)) {
             let hold = keys.iter().filter_map(|key| self.hold_ends(*key)).min().unwrap_or(0);
             for (key, other) in self.daemon.tracked.iter().enumerate() {
-                let Some(other) = other.as_ref().filter(|other| argv(other) == Some(&command)) else {
+                // Nearly all of them are at rest: that is asked first, because it is asked of everyone.
+                let Some(other) = other.as_ref().filter(|other| is_ready(other) || is_coming(other)) else {
                     continue;
                 };
+                if argv(other) != Some(&command) {
+                    continue;
+                }
                 if keys.contains(&key) || delivered_by_command(&other.entry) {
                     continue;
                 }

@@ -218,10 +218,9 @@ impl Watch {
 
     /// Nobody waits for an issuer that can be asked.
     pub(super) fn waits(&mut self, clock: &Clock, key: usize, tracked: &Tracked, known: &[Known]) {
-        let available = authority::availability(&tracked.doors, known, clock.wall());
         let waits =
             tracked.state.phase == Phase::Idle && tracked.state.awaits_issuer && tracked.wake.is_none();
-        if waits && available == Availability::Ready {
+        if waits && authority::availability(&tracked.doors, known, clock.wall()) == Availability::Ready {
             self.fail(clock, key, "it waits for an issuer that can be asked");
         }
     }

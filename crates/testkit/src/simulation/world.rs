@@ -222,6 +222,10 @@ pub(super) struct World {
     pub(super) paused: BTreeSet<usize>,
     /// Entries that are not in the manifest for a while.
     pub(super) removed: BTreeMap<usize, Rc<Entry>>,
+    /// The manifest was edited since the executor read it.
+    pub(super) edited: bool,
+    /// Newest version of an entry that the executor has in force.
+    pub(super) in_force: u64,
     queue: BTreeMap<(Moment, u64), Happening>,
 }
 
@@ -252,6 +256,8 @@ impl World {
             clock_right: Some(0),
             paused: BTreeSet::new(),
             removed: BTreeMap::new(),
+            edited: false,
+            in_force: 0,
             queue: BTreeMap::new(),
         }
     }

@@ -156,6 +156,26 @@ fn a_command_that_failed_and_broke_its_consumer_is_rolled_back_and_one_that_did_
 }
 
 #[test]
+fn a_pair_that_is_about_to_expire_is_not_put_back_any_more() {
+    for (left, expected) in [(3600, true), (599, false), (0, false)] {
+        let mut bench = verifying();
+        let (old, new, at) = taken_back(&mut bench);
+        bench.now = at;
+        let mut seen = bench.deployed(&old);
+        seen.ledger.rolled_back = Some(new.fingerprint.clone());
+        bench.send(Event::Look);
+        assert_eq!(next(&mut bench, Event::Observed(Ok(seen))), Action::Reinstate);
+        let written = bench.written(&new);
+        bench.send(Event::Reinstated(Ok(written)));
+        let deployed = bench.deployed(&new);
+        bench.send(Event::Activated(Ok(deployed)));
+        bench.state.memory.in_use_until = Some(bench.now.plus(Duration::from_secs(left)));
+        let action = next(&mut bench, fails(Reason::ServesDefault));
+        assert_eq!(action == Action::Rollback, expected, "{left}: {action:?}");
+    }
+}
+
+#[test]
 fn a_rollback_that_nobody_remembers_is_known_from_the_ledger() {
     let mut bench = verifying();
     let (old, new, _) = taken_back(&mut bench);
