@@ -315,7 +315,9 @@ fn tracked_key(tracked: &Tracked) -> usize {
 fn retries_use_at(tracked: &Tracked, now: Timestamp) -> Option<Timestamp> {
     let State { memory, seen, .. } = &tracked.state;
     let seen = seen.as_ref().filter(|seen| seen.target_trouble.is_none())?;
-    seen.own.as_ref().filter(|own| is_own(seen, own) && own.leaf.not_after > now)?;
+    seen.own
+        .as_ref()
+        .filter(|own| is_own(seen, own) && own.leaf.not_after > now && own.leaf.not_before <= now)?;
     let local = [Stage::Observe, Stage::Write].iter().any(|stage| memory.failures.contains_key(stage));
     let is_open = !standing(&tracked.entry, seen, memory).reached(Reach::Verified) || memory.reissue;
     let failures = memory.failures.iter().filter(|(stage, _)| **stage >= Stage::Deliver);
