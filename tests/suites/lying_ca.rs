@@ -27,13 +27,19 @@ struct Lie {
 
 fn lies() -> Vec<Lie> {
     let wrong = |name, fault, words| Lie { name, fault, reason: Reason::WrongAnswer, words };
+    let early_or_late = |name, fault| Lie {
+        name,
+        fault,
+        reason: Reason::ClockDiffers,
+        words: &["is valid from", "here it is", "set the clock of this machine right", "CA's clock agrees"],
+    };
     let broken = |name, fault, words| Lie { name, fault, reason: Reason::CaAnswer, words };
     vec![
         wrong("other-key", Fault::OtherKey, &["another key"]),
         wrong("other-names", Fault::OtherNames, &["other.invalid", "`other-names.internal.thinkheads.ai`"]),
         wrong("wrong-eku", Fault::WrongEku, &["lacks", "serverAuth"]),
-        wrong("expired", Fault::Expired, &["it expired at", "clock"]),
-        wrong("future", Fault::Future, &["not valid before", "clock"]),
+        early_or_late("expired", Fault::Expired),
+        early_or_late("future", Fault::Future),
         wrong("foreign-root", Fault::ForeignRoot, &["its chain"]),
         wrong("no-intermediate", Fault::NoIntermediate, &["its chain"]),
         broken("cut", Fault::CutJson, &["cannot be understood"]),
@@ -147,6 +153,41 @@ fn a_lie_at_the_first_certificate_leaves_no_file_behind() -> Result<()> {
         Ok(())
     })?;
     court.honesty_helps(&vec![None; court.cases.len()])
+}
+
+/// Our clock is off by more than a certificate's lifetime: for the daemon that looks like a CA whose every certificate
+/// has expired.
+#[test]
+fn while_the_clocks_differ_one_entry_asks_for_all_and_when_they_agree_all_are_served() -> Result<()> {
+    const ENTRIES: usize = 24;
+    const TRIALS: u64 = 2;
+    let scratch = Scratch::new()?;
+    let embedded = EmbeddedCa::start(&scratch, "phoenix")?;
+    let names: Vec<String> = (0..ENTRIES).map(|number| format!("entry-{number}")).collect();
+    let entries: Vec<_> = names.iter().map(|name| manifest::entry(&scratch, name)).collect();
+    let daemon = Setup::new(&scratch)?.issuer(&embedded.issuer()).start(&entries)?;
+    let good = daemon.wait_all_ok(ENTRIES)?;
+    embedded.ca.fail_signing(Fault::Expired);
+    daemon.certctl(["renew", "--all", "--timeout", "100s"])?;
+    for name in &names {
+        let what = "waits for the clocks to agree";
+        daemon.wait_entry(name, what, |entry| tells(entry, Reason::ClockDiffers, &["phoenix"]))?;
+    }
+    let issued = || embedded.ca.counters().issued;
+    ensure!(issued() < 4 * ENTRIES as u64, "{} were issued", issued());
+    let before = issued();
+    let told = patience::until_or(Duration::from_secs(90), || (issued() >= before + TRIALS).then_some(()));
+    ensure!(told.is_some(), "nobody tries whether the clocks agree again");
+    // Each of the entries alone would have asked as often.
+    let asked = issued() - before;
+    ensure!(asked < ENTRIES as u64 / 4, "{asked} were issued");
+    embedded.ca.heal();
+    for (name, old) in names.iter().zip(&good.certificates) {
+        daemon.wait_entry(name, "has a new certificate", |entry| {
+            is_done(entry) && entry.serial != old.serial
+        })?;
+    }
+    Ok(())
 }
 
 /// With a key that does not fit, without its intermediate or for clients only, a pair would keep dockerd or nginx from

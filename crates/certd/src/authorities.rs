@@ -12,7 +12,7 @@ use phoenix_core::name::IssuerName;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::settings::{IssuerKind, IssuerSettings, TrustAnchor};
 use phoenix_core::time::Timestamp;
-use phoenix_issuers::{Health, Issuer, StepCa, clock_warning};
+use phoenix_issuers::{Health, Issuer, StepCa, clock_warning, describe_clock};
 use phoenix_protocol::control::IssuerStatus;
 use phoenix_protocol::executor::IssuerFacts;
 use tokio::sync::Semaphore;
@@ -58,7 +58,8 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// The issuer went out of reach since the job was made: whatever queued behind that need not find out too.
+    /// The issuer went out of reach, or its clock was found to differ, since the job was made: whatever queued
+    /// behind that need not find out too.
     pub(crate) fn closed_meanwhile(&self) -> bool {
         self.outages.load(Ordering::Relaxed) != self.outages_before
     }
@@ -124,7 +125,8 @@ impl Authorities {
         breaker::availability(known.map(|authority| &authority.breaker), now)
     }
 
-    /// The entry's issuers that have a client, those that can be asked first.
+    /// The entry's issuers that have a client, those that can be asked first. Of an issuer whose clock differs nothing
+    /// is wanted while another can be asked.
     pub(crate) fn doors(&self, entry: &Entry) -> Vec<Door> {
         let door = |authority: &Authority| {
             Some(Door {
@@ -138,6 +140,8 @@ impl Authorities {
         let known: Vec<&Authority> = entry.issuers.iter().filter_map(|name| self.0.get(name)).collect();
         let (usable, other): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|authority| authority.breaker.usable());
+        let pointless = |authority: &&Authority| !usable.is_empty() && authority.breaker.has_other_clock();
+        let other: Vec<_> = other.into_iter().filter(|authority| !pointless(authority)).collect();
         usable.into_iter().chain(other).filter_map(door).collect()
     }
 
@@ -162,6 +166,57 @@ impl Authorities {
         authority.publish_outages();
     }
 
+    /// A certificate of an issuer is not valid at our time; see [`Breaker::clock_differs`].
+    pub(crate) fn clock_differs(
+        &mut self,
+        name: &IssuerName,
+        trouble: &Trouble,
+        soonest: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        let Some(authority) = self.0.get_mut(name) else { return };
+        let measured = format!("{} By its answers, {}.", trouble.sentence(), describe_clock(authority.skew));
+        authority.breaker.clock_differs(Trouble::new(trouble.reason, measured), soonest, now);
+        authority.publish_outages();
+    }
+
+    /// A certificate of an issuer is valid at our time. True when whoever waits for it is to be told.
+    pub(crate) fn clock_agrees(&mut self, name: &IssuerName) -> bool {
+        self.0.get_mut(name).is_some_and(|authority| authority.breaker.clock_agrees())
+    }
+
+    /// The entry is about to ask its issuers: none of those whose clock differs is tried by another meanwhile.
+    pub(crate) fn begin_trials(&mut self, entry: &Entry, now: Timestamp) {
+        // While one can be asked, the others are not.
+        let usable = |name| self.0.get(name).is_some_and(|authority: &Authority| authority.breaker.usable());
+        if entry.issuers.iter().any(usable) {
+            return;
+        }
+        for name in &entry.issuers {
+            if let Some(authority) = self.0.get_mut(name) {
+                authority.breaker.begin_trial(now);
+            }
+        }
+    }
+
+    /// The entry waits for its issuers, with a certificate that is valid until `valid_until`.
+    pub(crate) fn awaited(&mut self, entry: &Entry, valid_until: Option<Timestamp>, now: Timestamp) {
+        for name in &entry.issuers {
+            if let Some(authority) = self.0.get_mut(name) {
+                authority.breaker.awaited(valid_until, now);
+            }
+        }
+    }
+
+    /// Issuers whose clock differs, and that one of the entries that wait for them is to try now.
+    pub(crate) fn due_calls(&mut self, now: Timestamp) -> Vec<IssuerName> {
+        let due = self
+            .0
+            .iter_mut()
+            .filter_map(|(name, authority)| authority.breaker.begin_call(now).then(|| name.clone()));
+        due.collect()
+    }
+
     /// Issuers to look at now, and how. Each must be reported back with [`Self::looked`].
     pub(crate) fn due_looks(&mut self, now: Timestamp) -> Vec<(IssuerName, Look)> {
         let due = |authority: &mut Authority| {
@@ -171,9 +226,12 @@ impl Authorities {
         self.0.values_mut().filter_map(due).collect()
     }
 
-    /// When an issuer is to be looked at next, if one is.
+    /// When an issuer is to be looked at next, or to be tried by an entry, if one is.
     pub(crate) fn next_look(&self) -> Option<Timestamp> {
-        self.0.values().filter_map(|authority| authority.breaker.next_look()).min()
+        let of = |authority: &Authority| {
+            [authority.breaker.next_look(), authority.breaker.next_call()].into_iter().flatten().min()
+        };
+        self.0.values().filter_map(of).min()
     }
 
     /// A look ended. True when whoever waits for the issuer is to be told.

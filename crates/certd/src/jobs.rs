@@ -33,6 +33,31 @@ pub(crate) enum IssuerNews {
         /// Why.
         trouble: Trouble,
     },
+    /// A certificate that it gave is valid at our time.
+    ClockAgrees {
+        /// Which one.
+        name: IssuerName,
+    },
+    /// A certificate that it gave is not.
+    ClockDiffers {
+        /// Which one.
+        name: IssuerName,
+        /// How.
+        trouble: Trouble,
+    },
+}
+
+impl IssuerNews {
+    /// What the end of an installation tells of the issuer that gave the certificate.
+    fn of_install<T>(name: IssuerName, result: &Result<T, Trouble>) -> Vec<Self> {
+        match result {
+            Ok(_) => vec![Self::ClockAgrees { name }],
+            Err(trouble) if trouble.reason == Reason::ClockDiffers => {
+                vec![Self::ClockDiffers { name, trouble: trouble.clone() }]
+            }
+            Err(_) => Vec::new(),
+        }
+    }
 }
 
 /// A piece of work for one entry.
@@ -82,7 +107,12 @@ impl Job {
                 let to = RollbackTo::Newer;
                 Event::Reinstated(self.observed(Operation::Rollback { entry, to }).await)
             }
-            Action::Install(offer) => Event::Installed(self.install(offer).await),
+            Action::Install(offer) => {
+                let issuer = offer.issuer.clone();
+                let result = self.install(offer).await;
+                let news = IssuerNews::of_install(issuer, &result);
+                return Some((Event::Installed(result), news));
+            }
         };
         Some((event, Vec::new()))
     }
@@ -173,7 +203,11 @@ impl Job {
         if door.closed_meanwhile() {
             return Err(Trouble::new(
                 Reason::CaUnreachable,
-                format!("issuer {} went out of reach while this request waited for its turn", door.name),
+                format!(
+                    "issuer {} went out of reach, or its clock was found to differ, while this request waited for its \
+                     turn",
+                    door.name
+                ),
             ));
         }
         let minter = Minter { job: self, issuer: door.name.clone() };

@@ -2,9 +2,15 @@
 //!
 //! An issuer that cannot be reached is looked at on its own, however many entries wait for it; when it answers,
 //! they go on. That is what keeps a thousand entries from falling on a CA that is coming back.
+//!
+//! An issuer whose certificates are not valid at our time answers, and each answer is a certificate that nobody can
+//! use. Whether the clocks agree again shows in a certificate alone: one entry at a time asks for one ([`clock`]).
+
+mod clock;
 
 use std::time::Duration;
 
+use self::clock::Disagreement;
 use crate::lifecycle::Availability;
 use crate::reason::{Reason, Trouble};
 use crate::time::Timestamp;
@@ -18,6 +24,7 @@ pub const LONGEST_LOOK: Duration = Duration::from_secs(10);
 pub struct Breaker {
     hindrance: Option<Trouble>,
     outage: Option<Outage>,
+    disagreement: Option<Disagreement>,
     outages: u64,
     answered: bool,
     checked: bool,
@@ -39,6 +46,7 @@ impl Breaker {
         Self {
             hindrance: Some(hindrance),
             outage: None,
+            disagreement: None,
             outages: 0,
             answered,
             checked: false,
@@ -56,6 +64,7 @@ impl Breaker {
     pub fn approach(&mut self, approachable: bool) {
         self.approachable = approachable;
         self.outage = None;
+        self.disagreement = None;
         self.checked = false;
     }
 
@@ -66,7 +75,25 @@ impl Breaker {
 
     /// Why it cannot be asked.
     pub fn trouble(&self) -> Option<&Trouble> {
+        self.out_of_reach().or(self.disagreement.as_ref().map(Disagreement::trouble))
+    }
+
+    /// Why it cannot be asked, whatever the clocks say.
+    fn out_of_reach(&self) -> Option<&Trouble> {
         self.hindrance.as_ref().or(self.outage.as_ref().map(|outage| &outage.trouble))
+    }
+
+    /// Why it cannot be asked at `now`, by an entry that may be the one to try.
+    fn trouble_at(&self, now: Timestamp) -> Option<&Trouble> {
+        let differs = self.disagreement.as_ref().filter(|differs| !differs.may_be_tried(now));
+        self.out_of_reach().or(differs.map(Disagreement::trouble))
+    }
+
+    /// When [`trouble_at`](Self::trouble_at) is looked into next.
+    fn looked_into_at(&self, now: Timestamp) -> Timestamp {
+        let outage = self.outage.as_ref().map(|outage| outage.next_look);
+        let trial = || self.disagreement.as_ref().map(Disagreement::next_trial);
+        outage.or_else(trial).unwrap_or(now.plus(LONGEST_LOOK))
     }
 
     /// Whether it has answered, now or in an earlier life.
@@ -74,7 +101,7 @@ impl Breaker {
         self.answered
     }
 
-    /// How often it was found out of reach. A request that has waited its turn while this changed need not find
+    /// How often it was found out of reach, or its clock to differ. A request that has waited its turn while this changed need not find
     /// out too.
     pub fn outages(&self) -> u64 {
         self.outages
@@ -130,10 +157,14 @@ impl Breaker {
         self.outage.as_ref().filter(|_| self.approachable && !self.looking).map(|outage| outage.next_look)
     }
 
-    /// The clock was set: a look that was put off to a time under the old one is due.
+    /// The clock was set: a look that was put off to a time under the old one is due, and whether the clocks agree
+    /// now is tried at once.
     pub fn clock_set(&mut self, now: Timestamp) {
         if let Some(outage) = &mut self.outage {
             outage.next_look = outage.next_look.min(now);
+        }
+        if let Some(disagreement) = &mut self.disagreement {
+            disagreement.clock_set(now);
         }
     }
 }
@@ -142,10 +173,10 @@ impl Breaker {
 pub fn availability<'a>(issuers: impl IntoIterator<Item = &'a Breaker>, now: Timestamp) -> Availability {
     let mut unavailable = None;
     for issuer in issuers {
-        let Some(trouble) = issuer.trouble() else { return Availability::Ready };
+        let Some(trouble) = issuer.trouble_at(now) else { return Availability::Ready };
         unavailable.get_or_insert_with(|| Availability::Unavailable {
             trouble: trouble.clone(),
-            next_look: issuer.outage.as_ref().map_or(now.plus(LONGEST_LOOK), |outage| outage.next_look),
+            next_look: issuer.looked_into_at(now),
         });
     }
     unavailable.unwrap_or_else(|| Availability::Unavailable {

@@ -205,6 +205,8 @@ reasons! {
     CaRejects = "ca-rejects", Blocked;
     /// The issued certificate is not what was asked for.
     WrongAnswer = "wrong-answer", CaFault;
+    /// The issued certificate is not valid at this host's time: the clocks of host and CA differ.
+    ClockDiffers = "clock-differs", CaFault;
     // --- guests and commands
     /// The guest does not exist on this node.
     GuestAbsent = "guest-absent", Waiting;

@@ -33,8 +33,8 @@ pub fn clock_warning(issuer: &str, skew: Option<i64>) -> Option<String> {
     far.then(|| format!("issuer `{issuer}`: {}: set both clocks right", describe(skew)))
 }
 
-/// The difference in words.
-pub(crate) fn describe(skew: Option<i64>) -> String {
+/// The difference in words; `skew` is the CA's clock minus ours in seconds.
+pub fn describe(skew: Option<i64>) -> String {
     match skew {
         None => "the CA's clock could not be measured".to_owned(),
         Some(seconds) if seconds.abs() <= 1 => "the CA's clock agrees with this machine's".to_owned(),

@@ -24,6 +24,6 @@ mod tls;
 mod transport;
 
 pub use bootstrap::fetch_root;
-pub use clock::clock_warning;
+pub use clock::{clock_warning, describe as describe_clock};
 pub use issuer::{Health, IssueError, Issued, Issuer, Order, TokenMinter, TokenRequest};
 pub use stepca::StepCa;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use phoenix_core::lifecycle::{Stage, State};
+use phoenix_core::lifecycle::{Stage, State, valid_until};
 use phoenix_core::manifest::Entry;
 use phoenix_core::name::{AbsolutePath, IssuerName};
 use phoenix_core::schedule::Jitter;
@@ -103,6 +103,29 @@ impl Entries {
     pub(crate) fn of_any(&self, issuers: &BTreeSet<IssuerName>) -> Vec<AbsolutePath> {
         let served = |tracked: &Tracked| tracked.entry.issuers.iter().any(|issuer| issuers.contains(issuer));
         self.tracked.iter().filter(|(_, tracked)| served(tracked)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Entries that wait for this issuer.
+    fn waiting(&self, issuer: &IssuerName) -> impl Iterator<Item = (&AbsolutePath, &Tracked)> {
+        let waits =
+            move |tracked: &Tracked| tracked.state.awaits_issuer && tracked.entry.issuers.contains(issuer);
+        self.tracked.iter().filter(move |(_, tracked)| waits(tracked))
+    }
+
+    /// The next entry after `last` that waits for this issuer, or else the first one.
+    pub(crate) fn waiting_for(
+        &self,
+        issuer: &IssuerName,
+        last: Option<&AbsolutePath>,
+    ) -> Option<AbsolutePath> {
+        let next = self.waiting(issuer).find(|(key, _)| Some(*key) > last);
+        next.or_else(|| self.waiting(issuer).next()).map(|(key, _)| key.clone())
+    }
+
+    /// When the first certificate expires of those entries that wait for this issuer and have one that is valid.
+    pub(crate) fn first_expiry(&self, issuer: &IssuerName, now: Timestamp) -> Option<Timestamp> {
+        let expiries = self.waiting(issuer).filter_map(|(_, tracked)| valid_until(&tracked.state));
+        expiries.filter(|until| *until > now).min()
     }
 
     /// The entry with this name or full common name, and its key. Of several with that common name, the first.

@@ -29,6 +29,16 @@ impl Engine {
                     warn!("issuer {name}: {trouble}");
                     self.authorities.unreachable(&name, trouble, now());
                 }
+                IssuerNews::ClockAgrees { name } => {
+                    if self.authorities.clock_agrees(&name) {
+                        self.issuer_back(&name);
+                    }
+                }
+                IssuerNews::ClockDiffers { name, trouble } => {
+                    warn!("issuer {name}: {trouble}");
+                    let (at, soonest) = (now(), self.entries.first_expiry(&name, now()));
+                    self.authorities.clock_differs(&name, &trouble, soonest, at);
+                }
             }
         }
     }
@@ -43,6 +53,17 @@ impl Engine {
         self.remember_answer(name);
         for key in self.entries.keys() {
             self.send(&key, Event::IssuerBack);
+        }
+    }
+
+    /// Where the clocks differ, one of the entries that wait finds out whether they still do.
+    pub(super) fn call_for_trials(&mut self, at: Timestamp) {
+        for name in self.authorities.due_calls(at) {
+            let waiting = self.entries.waiting_for(&name, self.called.get(&name));
+            if let Some(key) = waiting {
+                self.send(&key, Event::IssuerBack);
+                self.called.insert(name, key);
+            }
         }
     }
 

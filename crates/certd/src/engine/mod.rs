@@ -22,7 +22,7 @@ mod work;
 
 use std::collections::BTreeMap;
 
-use phoenix_core::lifecycle::{Action, Context, Event, step};
+use phoenix_core::lifecycle::{Action, Context, Event, step, valid_until};
 use phoenix_core::manifest::InvalidEntry;
 use phoenix_core::name::{AbsolutePath, IssuerName};
 use phoenix_core::settings::{Schedule, Settings};
@@ -75,6 +75,8 @@ pub(crate) struct Engine {
     history: History,
     /// Issuers that were told to be ready, or not to be, last.
     issuers_ready: BTreeMap<IssuerName, bool>,
+    /// The entry that was called last to try an issuer whose clock differs.
+    called: BTreeMap<IssuerName, AbsolutePath>,
     /// Entries that the manifest has wrong.
     invalid: Vec<InvalidEntry>,
     /// Reports and orders that came before the first look.
@@ -124,6 +126,7 @@ impl Engine {
             programs: Vec::new(),
             history,
             issuers_ready: BTreeMap::new(),
+            called: BTreeMap::new(),
             invalid: Vec::new(),
             early: Vec::new(),
             decided: Vec::new(),
@@ -284,6 +287,7 @@ impl Engine {
             self.send(&key, Event::Look);
         }
         self.look_at_issuers(at);
+        self.call_for_trials(at);
         self.orders.expire(at, &self.entries);
         if !self.early.is_empty() && !self.is_early() {
             for message in std::mem::take(&mut self.early) {
@@ -331,6 +335,11 @@ impl Engine {
         };
         let (state, actions) = step(std::mem::take(&mut tracked.state), &context, event, at);
         tracked.state = state;
+        if actions.contains(&Action::Issue) {
+            self.authorities.begin_trials(&tracked.entry, at);
+        } else if tracked.state.awaits_issuer {
+            self.authorities.awaited(&tracked.entry, valid_until(&tracked.state), at);
+        }
         for action in actions {
             match action {
                 Action::Remember => self.remember(key),

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::backoff::LONGEST_EXPIRED;
 
 const NOW: Timestamp = Timestamp::from_unix(1_000_000);
 
@@ -131,6 +132,103 @@ fn an_entry_is_told_about_the_first_of_its_issuers_unless_one_can_be_asked() {
     assert!(matches!(availability([], NOW), Availability::Unavailable { .. }));
 }
 
+/// The clocks differ, and nine trials showed that they still do.
+fn tried_often(soonest: Option<Timestamp>) -> Breaker {
+    let mut breaker = open(true);
+    breaker.clock_differs(differs(), soonest, NOW.minus(Duration::from_secs(86_400)));
+    for trial in 1..=9 {
+        let at = if trial < 9 { breaker.next_call().unwrap() } else { NOW };
+        breaker.begin_trial(at);
+        breaker.clock_differs(differs(), soonest, at);
+    }
+    breaker
+}
+
+fn differs() -> Trouble {
+    Trouble::new(Reason::ClockDiffers, "it is valid from tomorrow.")
+}
+
+#[test]
+fn of_those_who_wait_for_the_clocks_to_agree_one_asks_at_a_time_and_ever_more_rarely() {
+    let (mut breaker, mut now) = (open(true), NOW);
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        breaker.clock_differs(differs(), None, now);
+        let told = availability([&breaker], now);
+        let Availability::Unavailable { trouble, next_look } = told else { panic!("{told:?}") };
+        assert_eq!(trouble, differs());
+        assert!(!breaker.begin_call(now), "the trial is not due yet");
+        pauses.push(next_look.since(now).as_secs());
+        now = next_look;
+        assert!(breaker.begin_call(now));
+        assert!(!breaker.begin_call(now), "one is called");
+        assert_eq!(availability([&breaker], now), Availability::Ready);
+        breaker.begin_trial(now);
+        assert_ne!(availability([&breaker], now), Availability::Ready, "one is asking");
+    }
+    assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+}
+
+#[test]
+fn many_answers_to_what_was_asked_before_are_one_finding() {
+    let mut breaker = open(true);
+    (0..40).for_each(|_| breaker.clock_differs(differs(), None, NOW));
+    assert_eq!(breaker.next_call(), Some(later(5)));
+}
+
+#[test]
+fn a_certificate_in_time_ends_the_wait_of_all() {
+    let mut breaker = open(true);
+    assert!(!breaker.clock_agrees());
+    let before = breaker.outages();
+    breaker.clock_differs(differs(), None, NOW);
+    assert!(breaker.outages() > before, "requests that queue are not sent any more");
+    assert!(!breaker.answered() && !breaker.usable(), "that it answers is nothing new");
+    assert!(breaker.clock_agrees(), "whoever waits is to be told");
+    assert!(breaker.usable());
+    assert_eq!(breaker.next_call(), None);
+}
+
+#[test]
+fn a_clock_that_was_set_is_tried_at_once_by_one() {
+    for set_to in [NOW.minus(Duration::from_secs(86_400)), later(86_400)] {
+        let mut breaker = tried_often(None);
+        breaker.clock_set(set_to);
+        assert!(breaker.begin_call(set_to) && availability([&breaker], set_to) == Availability::Ready);
+        breaker.begin_trial(set_to);
+        assert_ne!(availability([&breaker], set_to), Availability::Ready);
+        breaker.clock_differs(differs(), None, set_to);
+        assert_eq!(breaker.next_call(), Some(set_to.plus(Duration::from_secs(5))), "from the beginning");
+    }
+}
+
+#[test]
+fn trials_are_as_frequent_as_the_first_certificate_to_expire_demands() {
+    let mut breaker = tried_often(Some(later(1_000)));
+    assert_eq!(breaker.next_call(), Some(later(100)), "a tenth of what is left");
+    breaker.awaited(Some(later(50_000)), NOW);
+    assert_eq!(breaker.next_call(), Some(later(100)));
+    breaker.awaited(Some(later(200)), NOW);
+    assert_eq!(breaker.next_call(), Some(later(20)));
+    breaker.begin_trial(later(20));
+    assert_eq!(breaker.next_call(), Some(later(30)), "a trial that comes to nothing is not waited for long");
+}
+
+#[test]
+fn an_issuer_that_is_out_of_reach_is_not_tried() {
+    let mut breaker = open(true);
+    breaker.clock_differs(differs(), None, NOW);
+    breaker.unreachable(down(), NOW);
+    assert_eq!(breaker.trouble(), Some(&down()));
+    assert_eq!(breaker.next_call(), None);
+    assert!(!breaker.begin_call(later(60)));
+    assert!(breaker.answered());
+    assert_eq!(breaker.trouble(), Some(&differs()));
+    assert!(breaker.begin_call(later(60)), "the timer is set again");
+    breaker.approach(true);
+    assert!(breaker.usable(), "what was found out about another way says nothing");
+}
+
 #[derive(Clone, Debug)]
 enum Happening {
     Wait(u64),
@@ -140,6 +238,9 @@ enum Happening {
     Hinder(bool),
     Approach(bool),
     Clock(i64),
+    Differs,
+    Agrees,
+    Asks,
 }
 
 fn happenings() -> impl Strategy<Value = Vec<Happening>> {
@@ -151,6 +252,9 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         any::<bool>().prop_map(Happening::Hinder),
         any::<bool>().prop_map(Happening::Approach),
         (-100_000_i64..100_000).prop_map(Happening::Clock),
+        Just(Happening::Differs),
+        Just(Happening::Agrees),
+        Just(Happening::Asks),
     ];
     proptest::collection::vec(one, 0..60)
 }
@@ -178,9 +282,18 @@ proptest! {
                     now = Timestamp::from_unix(now.unix() + by);
                     breaker.clock_set(now);
                 }
+                Happening::Differs => breaker.clock_differs(differs(), None, now),
+                Happening::Agrees => { breaker.clock_agrees(); }
+                Happening::Asks => {
+                    breaker.begin_call(now);
+                    breaker.begin_trial(now);
+                }
             }
             let watched = looking || breaker.next_look().is_some_and(|at| at <= now.plus(LONGEST_LOOK));
-            prop_assert!(breaker.usable() || breaker.hindrance.is_some() || !breaker.approachable || watched);
+            let away = breaker.out_of_reach().is_some();
+            prop_assert!(!away || breaker.hindrance.is_some() || !breaker.approachable || watched);
+            let called = breaker.next_call().is_some_and(|at| at <= now.plus(LONGEST_EXPIRED));
+            prop_assert!(breaker.usable() || away || called);
             if let Some(at) = breaker.next_look() {
                 prop_assert!(breaker.clone().begin_look(at));
             }

@@ -123,6 +123,7 @@ pub fn reproduce(problem: &Problem<'_>) -> Vec<Reproduction> {
         R::MissingOwner => problem.resolve_owner(),
         R::Symlink | R::OutsideRoots | R::NotAFile => vec![Reproduction::new(["namei", "-l", &cert, &key])],
         R::CaUnreachable | R::CaError | R::CaAnswer | R::WrongRoot => problem.ask_health(),
+        R::ClockDiffers => [vec![Reproduction::new(["date", "-u"])], problem.ask_health()].concat(),
         R::IssuerNotReady => [problem.list_secrets(), problem.ask_health()].concat(),
         R::TrustChanged => problem.show_root(),
         R::UnknownProvisioner => problem.find_provisioner(),

@@ -75,6 +75,10 @@ pub(super) fn absorb(
             succeeded(state, Work::Activate, seen, now);
         }
         Event::Observed(Err(trouble)) => failed(state, Stage::Observe, trouble, now),
+        // What the issuer gave is at fault, not the place where it was to be written.
+        Event::Installed(Err(trouble)) if trouble.reason == Reason::ClockDiffers => {
+            failed(state, Stage::Issue, trouble, now);
+        }
         Event::Installed(Err(trouble)) | Event::Adopted(Err(trouble)) | Event::Restored(Err(trouble)) => {
             failed(state, Stage::Write, trouble, now);
         }
@@ -189,7 +193,7 @@ fn deadline(state: &State, stage: Stage, now: Timestamp) -> Option<Timestamp> {
 
 /// Until when the pair on the live paths is valid; none when consumers find nothing there that they could use.
 /// While the paths cannot be looked at, our own copy tells what lies there.
-pub(super) fn valid_until(state: &State) -> Option<Timestamp> {
+pub fn valid_until(state: &State) -> Option<Timestamp> {
     let seen = state.seen.as_ref()?;
     let leaf = if seen.target_trouble.is_some() {
         seen.own.as_ref().map(|own| &own.leaf)

@@ -233,7 +233,10 @@ impl Memory {
                 let spacing = |until| crate::backoff::spacing(class, late, until, now);
                 spacing(None).min(spacing(valid_until))
             };
-            failure.next_attempt_at = now.plus(wait);
+            let next = now.plus(wait);
+            // Where the issuer's breaker lets one entry ask at a time, that is spacing enough.
+            let chosen = failure.trouble.reason == Reason::ClockDiffers;
+            failure.next_attempt_at = if chosen { failure.next_attempt_at.min(next) } else { next };
         }
     }
 

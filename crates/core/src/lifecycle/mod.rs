@@ -18,6 +18,7 @@ mod survey;
 mod verify;
 
 pub use chains::{FOREIGN_WRITES, ISSUANCES_PER_LIFETIME};
+pub use completion::valid_until;
 pub use decide::{Availability, Context, Decision, Work, decide, renew_at};
 use decide::{is_as_wanted, obsolete};
 pub use event::{Action, Event, Offer, Request};

@@ -75,6 +75,9 @@ impl Reason {
             Self::DurationLimits => "correct `validity` in the manifest, or the limits of the provisioner",
             Self::CaForbids => "allow the names in the CA's policy, or correct them in the manifest",
             Self::CaRejects => "look at the log of the CA for the reason",
+            Self::ClockDiffers => {
+                "set the clocks of this host and of the CA right (`timedatectl`); it goes on by itself"
+            }
             Self::WrongAnswer => "look at the CA's templates: they change what was asked for",
             Self::GuestAbsent => {
                 "create the guest or correct its number; it goes on by itself when it is there"

@@ -6,7 +6,7 @@ use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::time::Timestamp;
 use phoenix_protocol::executor::Answer;
 use phoenix_store::{EntryStore, NewPair, StageId, Staged};
-use phoenix_x509::{Chain, Expectation, KeyPair, Roots, X509Error, check_issued};
+use phoenix_x509::{Chain, Expectation, KeyPair, Mismatch, Roots, X509Error, check_issued};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -129,9 +129,26 @@ fn check(
         validity: entry.validity,
     };
     check_issued(chain, &expected).map_err(|mismatches| {
+        let is_time =
+            |mismatch: &Mismatch| matches!(mismatch, Mismatch::Expired(_) | Mismatch::NotYetValid(_));
+        if mismatches.iter().all(is_time) {
+            return clock_differs(entry, issuer, chain, now);
+        }
         let all: Vec<_> = mismatches.iter().map(ToString::to_string).collect();
         wrong_answer(entry, issuer, &all.join("; "))
     })
+}
+
+fn clock_differs(entry: &Entry, issuer: &IssuerName, chain: &Chain, now: Timestamp) -> Trouble {
+    let leaf = chain.leaf_facts();
+    Trouble::new(
+        Reason::ClockDiffers,
+        format!(
+            "The certificate that issuer `{issuer}` just gave for `{}` is valid from {} to {}, and here it is {now}: \
+             set the clock of this machine right, or that of the CA. Nothing on disk was changed.",
+            entry.name, leaf.not_before, leaf.not_after
+        ),
+    )
 }
 
 fn wrong_answer(entry: &Entry, issuer: &IssuerName, why: &str) -> Trouble {
