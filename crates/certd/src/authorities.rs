@@ -126,7 +126,7 @@ impl Authorities {
     }
 
     /// The entry's issuers that have a client, those that can be asked first. Of an issuer whose clock differs nothing
-    /// is wanted while another can be asked.
+    /// is wanted while another can be asked, or is the one to try.
     pub(crate) fn doors(&self, entry: &Entry) -> Vec<Door> {
         let door = |authority: &Authority| {
             Some(Door {
@@ -140,9 +140,12 @@ impl Authorities {
         let known: Vec<&Authority> = entry.issuers.iter().filter_map(|name| self.0.get(name)).collect();
         let (usable, other): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|authority| authority.breaker.usable());
-        let pointless = |authority: &&Authority| !usable.is_empty() && authority.breaker.has_other_clock();
+        let (tried, other): (Vec<_>, Vec<_>) =
+            other.into_iter().partition(|authority| authority.breaker.is_tried());
+        let first: Vec<_> = if usable.is_empty() { tried } else { usable };
+        let pointless = |authority: &&Authority| !first.is_empty() && authority.breaker.has_other_clock();
         let other: Vec<_> = other.into_iter().filter(|authority| !pointless(authority)).collect();
-        usable.into_iter().chain(other).filter_map(door).collect()
+        first.into_iter().chain(other).filter_map(door).collect()
     }
 
     /// An issuer answered: a certificate, or a refusal of its own. True when whoever waits for it is to be told.
@@ -185,18 +188,16 @@ impl Authorities {
         self.0.get_mut(name).is_some_and(|authority| authority.breaker.clock_agrees())
     }
 
-    /// The entry is about to ask its issuers: none of those whose clock differs is tried by another meanwhile.
+    /// The entry is about to ask its issuers: the first of those whose clock differs and that are due is tried by it, and
+    /// by no other meanwhile.
     pub(crate) fn begin_trials(&mut self, entry: &Entry, now: Timestamp) {
         // While one can be asked, the others are not.
         let usable = |name| self.0.get(name).is_some_and(|authority: &Authority| authority.breaker.usable());
         if entry.issuers.iter().any(usable) {
             return;
         }
-        for name in &entry.issuers {
-            if let Some(authority) = self.0.get_mut(name) {
-                authority.breaker.begin_trial(now);
-            }
-        }
+        let mut begins = |name| self.0.get_mut(name).is_some_and(|one| one.breaker.begin_trial(now));
+        let _ = entry.issuers.iter().find(|name| begins(name));
     }
 
     /// The entry waits for its issuers, with a certificate that is valid until `valid_until`.

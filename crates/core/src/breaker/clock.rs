@@ -86,13 +86,21 @@ impl Breaker {
         self.disagreement.is_some()
     }
 
-    /// An entry is about to ask it: nobody else does until it has had the time to.
-    pub fn begin_trial(&mut self, now: Timestamp) {
-        if let Some(known) = self.disagreement.as_mut().filter(|known| known.may_be_tried(now)) {
+    /// An entry is about to ask it: nobody else does until it has had the time to. False when no trial is due.
+    pub fn begin_trial(&mut self, now: Timestamp) -> bool {
+        let due = self.disagreement.as_mut().filter(|known| known.may_be_tried(now));
+        let begins = due.is_some();
+        if let Some(known) = due {
             let pause = known.pause(known.soonest, now).min(LONGEST_LOOK);
             known.try_at(now.plus(pause));
             known.trying = true;
         }
+        begins
+    }
+
+    /// An entry is trying it.
+    pub fn is_tried(&self) -> bool {
+        self.disagreement.as_ref().is_some_and(|known| known.trying)
     }
 
     /// An entry waits for it whose own certificate is valid until `valid_until`.

@@ -163,8 +163,9 @@ fn of_those_who_wait_for_the_clocks_to_agree_one_asks_at_a_time_and_ever_more_ra
         assert!(breaker.begin_call(now));
         assert!(!breaker.begin_call(now), "one is called");
         assert_eq!(availability([&breaker], now), Availability::Ready);
-        breaker.begin_trial(now);
-        assert_ne!(availability([&breaker], now), Availability::Ready, "one is asking");
+        assert!(!breaker.is_tried() && breaker.begin_trial(now) && breaker.is_tried());
+        assert!(!breaker.begin_trial(now), "one is asking");
+        assert_ne!(availability([&breaker], now), Availability::Ready);
     }
     assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
 }
