@@ -61,6 +61,9 @@ pub struct DaemonStatus {
 pub struct ManifestStatus {
     /// Its path.
     pub path: String,
+    /// Changes with every change of what is in force, however fast they follow each other.
+    #[serde(default)]
+    pub digest: Option<String>,
     /// When the manifest in force was read.
     pub loaded_at: Option<Timestamp>,
     /// How the file relates to what is in force.

@@ -96,9 +96,9 @@ pub fn change(entries: &mut [Value], name: &str, fields: &Value) -> Result<()> {
 
 /// Replaces the manifest; returns when it is in force.
 pub fn in_force(daemon: &Daemon, entries: &[Value]) -> Result<()> {
-    let before = daemon.status()?.daemon.manifest.loaded_at;
+    let before = daemon.status()?.daemon.manifest.digest;
     daemon.replace_manifest(entries)?;
-    daemon.wait_until("in force", |status| status.daemon.manifest.loaded_at != before).map(drop)
+    daemon.wait_until("in force", |status| status.daemon.manifest.digest != before).map(drop)
 }
 
 /// `renew` says that it failed, status says what was seen, with `words`, and `explain` says what to do about it.

@@ -48,6 +48,13 @@ impl Start {
         Self::watched(place, judge, false)
     }
 
+    /// With nothing to finish, and with another text of the manifest than the one that is kept.
+    pub(crate) fn edited() -> Result<Self> {
+        let (place, judge) = Course::of(RENEWAL)?.not_begun()?;
+        place.edit_manifest()?;
+        Self::watched(place, judge, false)
+    }
+
     fn watched(place: Place, judge: Judge, finishes: bool) -> Result<Self> {
         let (mut executor, latch) = waiting(&place)?;
         let watch = Strace::watch(Whom::Process(executor.pid()), &place.path("watched"))?;

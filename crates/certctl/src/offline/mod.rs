@@ -45,7 +45,13 @@ pub fn report(settings: &Settings, now: Timestamp) -> StatusDocument {
         daemon: DaemonStatus {
             running: false,
             version: None,
-            manifest: ManifestStatus { path: settings.manifest.to_string(), loaded_at: None, state, error },
+            manifest: ManifestStatus {
+                path: settings.manifest.to_string(),
+                digest: None,
+                loaded_at: None,
+                state,
+                error,
+            },
             issuers: Vec::new(),
             warnings: hidden_keys(hidden).into_iter().collect(),
         },

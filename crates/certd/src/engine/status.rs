@@ -16,12 +16,14 @@ impl Engine {
         let manifest = match &self.manifest {
             Some(facts) => ManifestStatus {
                 path: facts.path.clone(),
+                digest: Some(facts.digest.clone()),
                 loaded_at: facts.loaded_at,
                 state: facts.state,
                 error: facts.error.clone(),
             },
             None => ManifestStatus {
                 path: self.settings.manifest.to_string(),
+                digest: None,
                 loaded_at: None,
                 state: ManifestState::Missing,
                 error: Some("the executor has not answered yet".into()),

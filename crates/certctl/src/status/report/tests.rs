@@ -48,6 +48,7 @@ fn document(certificates: Vec<CertificateStatus>) -> StatusDocument {
             version: Some("0.1.0".into()),
             manifest: ManifestStatus {
                 path: "/etc/m.json".into(),
+                digest: None,
                 loaded_at: Some(NOW),
                 state: ManifestState::Loaded,
                 error: None,
