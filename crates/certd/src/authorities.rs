@@ -125,8 +125,8 @@ impl Authorities {
         breaker::availability(known.map(|authority| &authority.breaker), now)
     }
 
-    /// The entry's issuers that have a client, those that can be asked first. Of an issuer whose clock differs nothing
-    /// is wanted while another can be asked, or is the one to try.
+    /// The entry's issuers that have a client, those that can be asked, or are to be tried, first. Of an issuer whose
+    /// clock differs nothing is wanted besides.
     pub(crate) fn doors(&self, entry: &Entry) -> Vec<Door> {
         let door = |authority: &Authority| {
             Some(Door {
@@ -138,11 +138,9 @@ impl Authorities {
             })
         };
         let known: Vec<&Authority> = entry.issuers.iter().filter_map(|name| self.0.get(name)).collect();
-        let (usable, other): (Vec<_>, Vec<_>) =
-            known.into_iter().partition(|authority| authority.breaker.usable());
-        let (tried, other): (Vec<_>, Vec<_>) =
-            other.into_iter().partition(|authority| authority.breaker.is_tried());
-        let first: Vec<_> = if usable.is_empty() { tried } else { usable };
+        let (first, other): (Vec<_>, Vec<_>) = known
+            .into_iter()
+            .partition(|authority| authority.breaker.usable() || authority.breaker.is_tried());
         let pointless = |authority: &&Authority| !first.is_empty() && authority.breaker.has_other_clock();
         let other: Vec<_> = other.into_iter().filter(|authority| !pointless(authority)).collect();
         first.into_iter().chain(other).filter_map(door).collect()
@@ -189,15 +187,12 @@ impl Authorities {
     }
 
     /// The entry is about to ask its issuers: the first of those whose clock differs and that are due is tried by it, and
-    /// by no other meanwhile.
+    /// by no other meanwhile. Those after one that can be asked are not.
     pub(crate) fn begin_trials(&mut self, entry: &Entry, now: Timestamp) {
-        // While one can be asked, the others are not.
-        let usable = |name| self.0.get(name).is_some_and(|authority: &Authority| authority.breaker.usable());
-        if entry.issuers.iter().any(usable) {
-            return;
-        }
-        let mut begins = |name| self.0.get_mut(name).is_some_and(|one| one.breaker.begin_trial(now));
-        let _ = entry.issuers.iter().find(|name| begins(name));
+        let mut settles = |name| {
+            self.0.get_mut(name).is_some_and(|one| one.breaker.usable() || one.breaker.begin_trial(now))
+        };
+        let _ = entry.issuers.iter().find(|name| settles(name));
     }
 
     /// The entry waits for its issuers, with a certificate that is valid until `valid_until`.
@@ -216,6 +211,13 @@ impl Authorities {
             .iter_mut()
             .filter_map(|(name, authority)| authority.breaker.begin_call(now).then(|| name.clone()));
         due.collect()
+    }
+
+    /// Nobody waits for the issuer; see [`Breaker::nobody_waits`].
+    pub(crate) fn nobody_waits(&mut self, name: &IssuerName, now: Timestamp) {
+        if let Some(authority) = self.0.get_mut(name) {
+            authority.breaker.nobody_waits(now);
+        }
     }
 
     /// Issuers to look at now, and how. Each must be reported back with [`Self::looked`].

@@ -118,6 +118,10 @@ impl Looks {
             seen.served = seen.served.or_else(|| report.served.as_ref().map(served));
             if let Err(trouble) = &report.result {
                 seen.takes = self.is_in_use(verify, report.served.as_ref(), trouble.reason);
+                // Another consumer that serves the certificate vouches for itself only.
+                if !seen.takes {
+                    seen.served = report.served.as_ref().map(served);
+                }
                 seen.result = report.result;
                 return seen;
             }

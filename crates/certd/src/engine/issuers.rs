@@ -60,10 +60,12 @@ impl Engine {
     pub(super) fn call_for_trials(&mut self, at: Timestamp) {
         for name in self.authorities.due_calls(at) {
             let waiting = self.entries.waiting_for(&name, self.called.get(&name));
-            if let Some(key) = waiting {
-                self.send(&key, Event::IssuerBack);
-                self.called.insert(name, key);
-            }
+            let Some(key) = waiting else {
+                self.authorities.nobody_waits(&name, at);
+                continue;
+            };
+            self.send(&key, Event::IssuerBack);
+            self.called.insert(name, key);
         }
     }
 

@@ -111,6 +111,14 @@ impl Breaker {
             known.soonest = valid_until;
             known.try_at(wanted);
         }
+        known.next_call = known.next_call.min(known.next_trial.max(now.plus(NEXT_CALL)));
+    }
+
+    /// There was nobody to be called. Whoever comes to wait is called in time again.
+    pub fn nobody_waits(&mut self, now: Timestamp) {
+        if let Some(known) = &mut self.disagreement {
+            known.next_call = now.plus(LONGEST_EXPIRED);
+        }
     }
 
     /// When an entry is to be called to try it, if a timer is needed for that.

@@ -178,6 +178,22 @@ fn many_answers_to_what_was_asked_before_are_one_finding() {
 }
 
 #[test]
+fn nobody_is_called_often_while_nobody_waits() {
+    let mut breaker = tried_often(None);
+    let due = breaker.next_call().unwrap();
+    assert!(breaker.begin_call(due));
+    assert_eq!(
+        breaker.next_call(),
+        Some(due.plus(Duration::from_secs(2))),
+        "somebody might have to be called"
+    );
+    breaker.nobody_waits(due);
+    assert_eq!(breaker.next_call(), Some(due.plus(Duration::from_secs(300))));
+    breaker.awaited(None, due);
+    assert_eq!(breaker.next_call(), Some(due.plus(Duration::from_secs(2))), "somebody has come");
+}
+
+#[test]
 fn a_certificate_in_time_ends_the_wait_of_all() {
     let mut breaker = open(true);
     assert!(!breaker.clock_agrees());

@@ -56,7 +56,8 @@ proptest! {
             (Decision::Act(work, _), Step::Do { work: first, at, .. }) => {
                 prop_assert_eq!((work, scene.now), (*first, *at));
             }
-            (Decision::Rest(Some(until)), Step::Do { at, .. }) => prop_assert_eq!(until, *at),
+            // What would be done at the end of the wait may be put off by then by something that has become due.
+            (Decision::Rest(Some(until)), Step::Do { at, .. }) => prop_assert!(until <= *at),
             (Decision::Rest(Some(until)), other) if until <= scene.now => {
                 prop_assert_eq!(other, &Step::Rest { until: Some(until) });
             }

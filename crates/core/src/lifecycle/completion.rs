@@ -65,8 +65,9 @@ pub(super) fn absorb(
         Event::Activated(Ok(seen)) => {
             state.memory.reactivate = false;
             told(&mut state.memory);
-            // What was urgent has been done; the runs of later renewals keep to window and budget again.
-            if let Some(order) = &mut state.memory.order {
+            // What was urgent has been done; the runs of later renewals keep to window and budget again. A certificate
+            // that is still to be issued has its run before it.
+            if let Some(order) = state.memory.order.as_mut().filter(|_| !state.memory.reissue) {
                 order.urgent = false;
             }
             if delivered_by_command(context.entry) {

@@ -208,7 +208,7 @@ fn proceed(
         let until = failure.next_attempt_at.max(now.plus(crate::backoff::SHORTEST));
         return rest(state, Some(until), actions);
     }
-    rollback::take_order(state, now);
+    rollback::take_order(state, context.entry.paused, now);
     let Some(seen) = &state.seen else {
         return rest(state, Some(now.plus(crate::backoff::SHORTEST)), actions);
     };

@@ -80,9 +80,13 @@ pub(super) fn order(memory: &mut Memory, now: Timestamp) {
 }
 
 /// Takes an operator's order up, on the newest facts. Whether there is such a pair is the executor's to say.
-pub(super) fn take_order(state: &mut State, now: Timestamp) {
+pub(super) fn take_order(state: &mut State, paused: bool, now: Timestamp) {
     if !std::mem::take(&mut state.memory.roll_back) {
         return;
+    }
+    if paused {
+        let why = "the entry is paused in the manifest, and nothing is done for it: no pair is put back, now or later";
+        return refuse(state, Trouble::new(Reason::Paused, why));
     }
     let own = state.seen.as_ref().and_then(|seen| Some((seen.own.as_ref()?, &seen.ledger.rolled_back)));
     let Some((own, taken_back)) = own else {

@@ -53,9 +53,10 @@ impl Executor {
         }
         done?;
         // One whose record cannot be written does not make the others run the command again.
-        let recorded: Vec<_> = wave.iter().map(record_activation).collect();
-        recorded.into_iter().collect::<Result<(), _>>()?;
-        wave.iter().try_for_each(|member| self.settle(member.entry(), &member.store, trail))?;
+        let recorded = wave.iter().map(|member| {
+            record_activation(member).and_then(|()| self.settle(member.entry(), &member.store, trail))
+        });
+        recorded.collect::<Vec<_>>().into_iter().collect::<Result<(), _>>()?;
         let observations =
             wave.iter().map(|member| self.observe(member.entry())).collect::<Result<Vec<_>, _>>()?;
         Ok(Answer::Done { observations })

@@ -4,6 +4,7 @@
 //! Of version 1 only the `pids` controller is used; its `memory` controller cannot be handed out safely, and it ends
 //! nobody.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -21,6 +22,8 @@ use crate::profile::Limits;
 const PREFIX: &str = "phoenix-command-";
 /// How long those who were killed may take to be gone, and the pause between two looks.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The same for those whom nobody has asked to be ended.
+const MOMENT: Duration = Duration::from_millis(200);
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// A control group that is ended and removed when this is dropped.
@@ -96,7 +99,7 @@ impl Drop for Group {
         }
         self.end();
         // Whoever cannot be killed keeps the group, which a later command removes.
-        let _: bool = soon(|| self.remove() != Err(Errno::BUSY));
+        let _: bool = soon(PATIENCE, || self.remove() != Err(Errno::BUSY));
     }
 }
 
@@ -107,31 +110,39 @@ pub(crate) fn end_of(supervisor: u32) {
     }
 }
 
-/// Ends the groups of supervisors that were killed.
+/// Ends the groups of supervisors that were killed. Waits a moment for all of them together: who cannot be killed, since
+/// his storage hangs, would delay every command after him.
 fn remove_abandoned(place: &Path) {
     let names = fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    for name in names {
+    let is_abandoned = |name: &OsString| {
         let id = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        if id.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
-            clear(&place.join(name));
-        }
-    }
+        id.is_some_and(|id| !Path::new("/proc").join(id).exists())
+    };
+    let mut left: Vec<_> = names.filter(is_abandoned).map(|name| place.join(name)).collect();
+    // Not there in version 1, of which only an empty group goes.
+    left.retain(|path| {
+        write_existing(&path.join("cgroup.kill"), "1").is_ok() || fs::remove_dir(path).is_err()
+    });
+    let _: bool = soon(MOMENT, || {
+        left.retain(|path| fs::remove_dir(path).is_err() && path.exists());
+        left.is_empty()
+    });
 }
 
 /// Ends a group that is no longer looked after. Somebody else may be faster, and of version 1 only an empty one goes.
 fn clear(path: &Path) {
     if path.is_dir() && write_existing(&path.join("cgroup.kill"), "1").is_ok() {
-        let _: bool = soon(|| fs::remove_dir(path).is_ok() || !path.exists());
+        let _: bool = soon(PATIENCE, || fs::remove_dir(path).is_ok() || !path.exists());
     } else {
         let _: io::Result<()> = fs::remove_dir(path);
     }
 }
 
 /// True once it is so; false when that takes too long.
-fn soon(is_so: impl Fn() -> bool) -> bool {
+fn soon(patience: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let started = Instant::now();
     while !is_so() {
-        if started.elapsed() >= PATIENCE {
+        if started.elapsed() >= patience {
             return false;
         }
         thread::sleep(PAUSE);

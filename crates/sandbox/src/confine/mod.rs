@@ -109,7 +109,7 @@ impl Prepared {
         let measures = view_measures(&guest.hidden);
         match spaces::enter(kinds, false) {
             Ok(()) => {
-                guest_view(guest, program, &limits).build()?;
+                guest_view(guest, program, &limits)?.build()?;
                 self.confinement.gained(&measures);
             }
             Err(why) => self.confinement.lacks(&measures, &why),
@@ -148,7 +148,7 @@ impl Prepared {
             self.confinement.lacks(&measures, &why);
             return Ok(false);
         }
-        strict_view(strict, program).build()?;
+        strict_view(strict, program)?.build()?;
         self.confinement.gained(&measures);
         Ok(true)
     }
@@ -231,51 +231,51 @@ fn view_measures(hidden: &[PathBuf]) -> Vec<Measure> {
     measures
 }
 
-fn guest_view(guest: &Guest, program: &Path, limits: &Limits) -> View {
+fn guest_view(guest: &Guest, program: &Path, limits: &Limits) -> io::Result<View> {
     let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
     // Locks and sockets of containers and machines, task logs, the cluster's files; `/proc`, where
     // `lxc-attach` sets security labels.
     let needed = paths(&["/run", "/proc", "/etc/pve", "/var/log/pve"]);
-    View {
+    Ok(View {
         private: paths(&TEMPORARY),
         hidden: paths(&["/root", "/home"]).into_iter().chain(guest.hidden.iter().cloned()).collect(),
         shown: guest.reads.iter().cloned().chain([program.to_owned()]).collect(),
         kept: needed.into_iter().chain(guest.writes.iter().cloned()).collect(),
-        secret: other_mounts_of(&guest.hidden),
+        secret: other_mounts_of(&guest.hidden)?,
         sealed: paths(&["/proc/sys", "/proc/irq", "/proc/bus", "/proc/sysrq-trigger"]),
         // The cluster's library talks through files in shared memory.
         shared_devices: &["pts", "shm", "mqueue"],
         scratch: limits.scratch,
-    }
+    })
 }
 
-fn strict_view(strict: &Strict, program: &Path) -> View {
+fn strict_view(strict: &Strict, program: &Path) -> io::Result<View> {
     let covered = ["/run", "/root", "/home"].map(PathBuf::from);
-    View {
+    Ok(View {
         private: TEMPORARY.map(PathBuf::from).into(),
         hidden: covered.into_iter().chain(strict.hidden.iter().cloned()).collect(),
         shown: strict.reads.iter().cloned().chain([program.to_owned()]).collect(),
         kept: strict.writes.iter().chain(&strict.sockets).cloned().collect(),
-        secret: secrets_within_reach(strict),
+        secret: secrets_within_reach(strict)?,
         sealed: Vec::new(),
         shared_devices: &["pts"],
         scratch: strict.limits.scratch,
-    }
+    })
 }
 
 /// Where else that is shown, for a command that reads whatever it sees.
-fn other_mounts_of(hidden: &[PathBuf]) -> Vec<PathBuf> {
-    let mut ways = Mounts::seen().ways(&["/".into()], hidden);
+fn other_mounts_of(hidden: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    let mut ways = Mounts::seen()?.ways(&["/".into()], hidden);
     ways.retain(|way| !hidden.contains(way));
-    ways
+    Ok(ways)
 }
 
-fn secrets_within_reach(strict: &Strict) -> Vec<PathBuf> {
+fn secrets_within_reach(strict: &Strict) -> io::Result<Vec<PathBuf>> {
     if strict.secrets.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let opened: Vec<_> = strict.reads.iter().chain(&strict.writes).cloned().collect();
-    Mounts::seen().ways(&opened, &strict.secrets)
+    Ok(Mounts::seen()?.ways(&opened, &strict.secrets))
 }
 
 fn unprotected() -> Error {

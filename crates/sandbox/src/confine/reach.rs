@@ -1,9 +1,9 @@
 //! By which paths something can be reached: an opened directory may be a link, or hold a mount of the very file system
 //! in which a secret lies. Landlock asks for files, not for names, and so must whoever hides one.
 
-use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// What is mounted where: `/proc/self/mountinfo`, proc_pid_mountinfo(5).
 pub(super) struct Mounts(Vec<Mount>);
@@ -17,7 +17,7 @@ struct Mount {
 /// A place in a file system, however that is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
-    device: String,
+    device: Vec<u8>,
     path: PathBuf,
 }
 
@@ -30,18 +30,24 @@ impl Place {
 
 impl Mounts {
     /// Those that this process sees.
-    pub(super) fn seen() -> Self {
-        Self::parse(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+    ///
+    /// # Errors
+    /// Nothing can be hidden by whoever does not know what is mounted.
+    pub(super) fn seen() -> io::Result<Self> {
+        let what = "/proc/self/mountinfo";
+        let told = |error| io::Error::other(format!("cannot read what is mounted from {what}: {error}"));
+        fs::read(what).map(|text| Self::parse(&text)).map_err(told)
     }
 
-    fn parse(text: &str) -> Self {
-        let mount = |line: &str| {
-            let mut fields = line.split(' ').skip(2);
+    /// Names of mounts are bytes of anybody's choice.
+    fn parse(text: &[u8]) -> Self {
+        let mount = |line: &[u8]| {
+            let mut fields = line.split(|byte| *byte == b' ').skip(2);
             let (device, root, point) = (fields.next()?, fields.next()?, fields.next()?);
             let root = Place { device: device.to_owned(), path: unescaped(root) };
             Some(Mount { point: unescaped(point), root })
         };
-        Self(text.lines().filter_map(mount).collect())
+        Self(text.split(|byte| *byte == b'\n').filter_map(mount).collect())
     }
 
     /// All paths below what is opened by which these secrets can be reached. Only what is opened is looked at: storage
@@ -49,7 +55,12 @@ impl Mounts {
     pub(super) fn ways(&self, opened: &[PathBuf], secrets: &[PathBuf]) -> Vec<PathBuf> {
         let real = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
         let starts: Vec<_> = opened.iter().map(real).flat_map(|open| self.starts(open)).collect();
-        let mut ways = Vec::new();
+        // By its own name in any case: what is mounted over a mount is not told from what lies below.
+        let named = |secret: &&PathBuf| {
+            let mut tops = opened.iter().chain(starts.iter().map(|(point, _)| point));
+            tops.any(|top| secret.starts_with(top))
+        };
+        let mut ways: Vec<_> = secrets.iter().filter(named).cloned().collect();
         for place in secrets.iter().filter_map(|secret| self.place_of(secret)) {
             ways.extend(
                 starts.iter().filter_map(|(point, root)| root.way_to(&place).map(|way| join(point, way))),
@@ -83,9 +94,9 @@ fn join(path: &Path, way: &Path) -> PathBuf {
 }
 
 /// Spaces and the like stand there as a backslash and three octal digits.
-fn unescaped(field: &str) -> PathBuf {
+fn unescaped(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
+    let mut rest = field;
     while let Some((&first, after)) = rest.split_first() {
         let escaped = after.split_at_checked(3).filter(|_| first == b'\\');
         let decoded = escaped.and_then(|(digits, after)| {
@@ -114,7 +125,7 @@ garbage
 
     #[test]
     fn a_secret_is_found_by_every_mount_that_shows_it() {
-        let mounts = Mounts::parse(MOUNTS);
+        let mounts = Mounts::parse(MOUNTS.as_bytes());
         let ways = |open: &str, secret: &str| {
             let ways = mounts.ways(&[PathBuf::from(open)], &[PathBuf::from(secret)]);
             ways.iter().map(|way| way.display().to_string()).collect::<Vec<_>>().join(" ")
@@ -137,7 +148,20 @@ garbage
     #[test]
     fn any_field_is_read_without_a_panic() {
         for (field, expected) in [("\\", "\\"), ("\\04", "\\04"), ("\\777x", "\\777x"), ("a\\040", "a ")] {
-            assert_eq!(unescaped(field), Path::new(expected));
+            assert_eq!(unescaped(field.as_bytes()), Path::new(expected));
         }
+    }
+
+    #[test]
+    fn a_mount_whose_name_is_not_text_hides_no_other() {
+        let odd = [MOUNTS.as_bytes(), b"34 22 0:42 / /var/tmp/\xff rw - fuse odd rw\n"].concat();
+        let ways = Mounts::parse(&odd).ways(&["/nowhere/data".into()], &["/nowhere/data/key".into()]);
+        assert_eq!(ways, [PathBuf::from("/nowhere/data/key")]);
+    }
+
+    #[test]
+    fn a_secret_below_what_is_opened_is_hidden_whatever_is_mounted() {
+        let ways = Mounts::parse(b"garbage").ways(&["/nowhere".into()], &["/nowhere/a/key".into()]);
+        assert_eq!(ways, [PathBuf::from("/nowhere/a/key")]);
     }
 }

@@ -60,7 +60,8 @@ pub(super) fn budget_words(case: &Case<'_>) -> String {
 /// When nothing holds the command back any more; none when nothing does now, or no command is to run.
 fn gives_way(case: &Case<'_>) -> Option<Timestamp> {
     let (own, command) = (case.seen.own.as_ref()?, case.entry.command.as_ref()?);
-    let urgent = case.memory.order.as_ref().is_some_and(|order| order.urgent);
+    // Who ordered a new certificate is in a hurry to see that one used, not the one that it replaces.
+    let urgent = case.memory.order.as_ref().is_some_and(|order| order.urgent) && !case.memory.reissue;
     let in_use_until = in_use_until(case, own);
     if !urgent && in_use_until <= case.now && is_repeat(case) {
         // There is nothing left that could be saved by being early.

@@ -46,6 +46,22 @@ fn the_order_is_fulfilled_when_the_previous_pair_is_in_use() {
 }
 
 #[test]
+fn for_a_paused_entry_the_order_is_refused_and_not_carried_out_later() {
+    let mut bench = verifying();
+    let (_, _, deployed) = in_use(&mut bench);
+    bench.entry.paused = true;
+    bench.send(Event::OrderedBack);
+    let actions = bench.send(Event::Observed(Ok(deployed.clone())));
+    assert!(!actions.contains(&Action::Rollback), "{actions:?}");
+    assert_eq!(bench.state.refused.as_ref().map(|trouble| trouble.reason), Some(Reason::Paused));
+    assert_eq!((&bench.state.memory.rollback, &bench.state.memory.order), (&None, &None));
+    bench.entry.paused = false;
+    bench.send(Event::Look);
+    let actions = bench.send(Event::Observed(Ok(deployed)));
+    assert!(!actions.contains(&Action::Rollback), "{actions:?}");
+}
+
+#[test]
 fn it_stays_through_looks_and_sweeps_and_a_clock_that_jumps() {
     let mut bench = verifying();
     let (old, new, at) = put_back(&mut bench);
