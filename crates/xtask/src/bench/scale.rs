@@ -85,22 +85,25 @@ pub(super) fn measure(table: &mut Table) -> Result<()> {
 
 /// The daemon starts again with everything in order.
 fn first_status(table: &mut Table, daemon: &mut Daemon) -> Result<()> {
-    let mut times = Vec::new();
+    let (mut first, mut full, mut looked_at) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..3 {
         ensure!(daemon.stop()?, "the daemon ended badly");
         let start = Instant::now();
-        // Returns with the first report, which waits for the first look at every entry.
+        // Returns with the first report.
         daemon.start()?;
-        times.push(start.elapsed());
+        first.push(start.elapsed());
         let status = daemon.status()?;
-        let looked_at =
-            status.certificates.iter().filter(|entry| entry.state == CertificateState::Ok).count();
-        ensure!(looked_at == CROWD, "only {looked_at} entries have been looked at");
+        looked_at
+            .push(status.certificates.iter().filter(|entry| entry.state == CertificateState::Ok).count());
+        daemon.wait_all_ok(CROWD)?;
+        full.push(start.elapsed());
     }
-    table.add(
-        format!("start until the first status of {CROWD} entries"),
-        milliseconds(percentile(&times, 50)),
-    );
+    for (times, what) in [
+        (&first, format!("the first status of {CROWD} entries, which had looked at {looked_at:?} of them")),
+        (&full, format!("a status that had looked at all {CROWD} entries")),
+    ] {
+        table.add(format!("start until {what}"), milliseconds(percentile(times, 50)));
+    }
     for (process, pid) in [("phoenix-certd", daemon.pid()?), ("phoenix-executor", daemon.executor_pid()?)] {
         table.add(format!("processor time of {process} for that start"), milliseconds(running_time(pid)?));
         table.add(format!("resident memory of {process} with {CROWD} entries"), memory(pid)?);
