@@ -118,6 +118,19 @@ pub struct LivePair {
 }
 
 impl LivePair {
+    /// One that could not be looked at, for this reason.
+    pub fn unread(why: impl Into<String>) -> Self {
+        let unread = FileFact::Unreadable { why: why.into() };
+        Self {
+            cert: unread.clone(),
+            key: unread,
+            leaf: None,
+            key_public: None,
+            trusted: None,
+            companions_differ: false,
+        }
+    }
+
     /// Key and certificate belong together.
     pub fn matches(&self) -> bool {
         self.leaf.as_ref().is_some_and(|leaf| self.key_public.as_deref() == Some(&leaf.public_key))

@@ -257,6 +257,16 @@ reasons! {
     RolledBack = "rolled-back", Waiting;
 }
 
+impl Reason {
+    /// What lies on the paths cannot be seen: they, or the storage that they are on, are at fault.
+    pub const fn hides_the_files(self) -> bool {
+        matches!(
+            self,
+            Self::StorageAbsent | Self::StorageHangs | Self::Symlink | Self::OutsideRoots | Self::NotAFile
+        )
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())

@@ -57,17 +57,6 @@ fn kind(action: &Action) -> &'static str {
     }
 }
 
-fn is_storage(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::StorageAbsent
-            | Reason::StorageHangs
-            | Reason::Symlink
-            | Reason::OutsideRoots
-            | Reason::NotAFile
-    )
-}
-
 impl World {
     pub(crate) fn start(&mut self, name: &str, action: Action) {
         if action == Action::Activate && self.waves.is_held(&name.to_owned()) {
@@ -127,7 +116,7 @@ impl World {
     }
 
     fn look(&mut self, name: &str) -> Option<Observation> {
-        let trouble = self.trouble("storage").err().filter(|trouble| is_storage(trouble.reason));
+        let trouble = self.trouble("storage").err().filter(|trouble| trouble.reason.hides_the_files());
         let tracked = self.entries.get(name)?;
         Some(tracked.site.observe(&tracked.entry, trouble, self.now))
     }

@@ -195,7 +195,11 @@ impl Site {
         let records = &self.records;
         Observation {
             at,
-            live: if trouble.is_some() { unread() } else { self.live_pair(entry) },
+            live: if trouble.is_some() {
+                LivePair::unread("it cannot be looked at")
+            } else {
+                self.live_pair(entry)
+            },
             target_trouble: trouble,
             own: records.own.as_ref().map(|own| self.own_copy(own)),
             ledger: records.ledger.clone(),
@@ -245,17 +249,5 @@ fn fact<T>(file: &File<T>, path: &str, access: Access, sha256: impl Fn(&T) -> St
             let (uid, gid, mode) = access;
             FileFact::Present { uid, gid, mode, sha256: sha256(content) }
         }
-    }
-}
-
-fn unread() -> LivePair {
-    let unread = FileFact::Unreadable { why: "it cannot be looked at".into() };
-    LivePair {
-        cert: unread.clone(),
-        key: unread,
-        leaf: None,
-        key_public: None,
-        trusted: None,
-        companions_differ: false,
     }
 }

@@ -113,15 +113,7 @@ fn deployment(document: &ExplainDocument) -> String {
 
 /// While it lasts nobody knows what lies on the paths.
 fn hides_the_files(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::StorageAbsent
-            | Reason::StorageHangs
-            | Reason::Symlink
-            | Reason::OutsideRoots
-            | Reason::NotAFile
-            | Reason::ExecutorGone
-    )
+    reason.hides_the_files() || reason == Reason::ExecutorGone
 }
 
 fn excerpt(message: &str) -> String {

@@ -46,16 +46,7 @@ impl Executor {
         now: Timestamp,
     ) -> LivePair {
         let Some(live) = live else {
-            let why = trouble.map_or_else(String::new, |trouble| trouble.message.clone());
-            let unread = FileFact::Unreadable { why };
-            return LivePair {
-                cert: unread.clone(),
-                key: unread,
-                leaf: None,
-                key_public: None,
-                trusted: None,
-                companions_differ: false,
-            };
+            return LivePair::unread(trouble.map_or("", |trouble| &trouble.message));
         };
         let (cert, chain) = read_chain(&live.cert);
         let (key, key_public) = read_key(&live.key);

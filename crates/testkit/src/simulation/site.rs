@@ -238,7 +238,11 @@ impl Site {
         let trusted = rooted.then_some(true);
         Observation {
             at,
-            live: if trouble.is_some() { unread() } else { self.live_pair(trusted) },
+            live: if trouble.is_some() {
+                LivePair::unread("the storage is not there")
+            } else {
+                self.live_pair(trusted)
+            },
             target_trouble: trouble,
             own: self.own.as_ref().map(|own| own_copy(own, trusted)),
             ledger: self.ledger.clone(),
@@ -274,18 +278,6 @@ fn own_copy(own: &Pair, trusted: Option<bool>) -> OwnCopy {
         key_sha256: own.leaf.public_key.clone(),
         adopted: own.adopted,
         installed_at: own.leaf.not_before,
-    }
-}
-
-fn unread() -> LivePair {
-    let unread = FileFact::Unreadable { why: "the storage is not there".into() };
-    LivePair {
-        cert: unread.clone(),
-        key: unread,
-        leaf: None,
-        key_public: None,
-        trusted: None,
-        companions_differ: false,
     }
 }
 
