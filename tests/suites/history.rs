@@ -70,7 +70,7 @@ fn decisions_deeds_commands_orders_failures_and_outages_are_told() -> Result<()>
     // For people: one line for each, with what was said below it.
     let out = bed.daemon.certctl(["history", "docker-daemon"])?;
     let text = String::from_utf8(out.stdout)?;
-    ensure!(text.contains("user 0 asked for renew of 1 entries"), "{text}");
+    ensure!(text.contains("user 0 asked for renew of 1 entry"), "{text}");
     ensure!(text.contains("activate failed (command-failed), 1 in a row, next attempt at 2"), "{text}");
     let out = bed.daemon.certctl(["history", "docker-demon"])?;
     ensure!(out.status.code() == Some(4), "{out:?}");

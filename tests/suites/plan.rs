@@ -66,6 +66,8 @@ fn an_edit_is_told_field_by_field_with_what_it_causes_and_changes_nothing() -> R
     bed.daemon.wait_entry("docker-daemon", "has another certificate", |entry| {
         entry.serial != before.certificates[0].serial && phoenix_tests::is_done(entry)
     })?;
+    let in_force: Value = serde_json::from_slice(&bed.daemon.certctl(["--json", "plan"])?.stdout)?;
+    ensure!(planned(&in_force, "wrong")?["change"] == "invalid", "{in_force}");
     ensure!(bed.ca.issued() == issued + 2, "{} were issued", bed.ca.issued() - issued);
     ensure!(bed.runs(&bed.places[0]) == runs[0] + 1 && bed.runs(&bed.places[1]) == runs[1], "{runs:?}");
     Ok(())

@@ -104,7 +104,8 @@ impl Subject {
     }
 
     fn advice(&self, served: &LeafFacts) -> &'static str {
-        let earlier = served.common_name == self.ours.common_name && served.not_before < self.ours.not_before;
+        let earlier =
+            served.common_name == self.ours.common_name && served.not_before <= self.ours.not_before;
         if self.previous.as_ref() == Some(&served.fingerprint) {
             "It is the previous one: the command did not make the consumer read the new files. Let the command reload \
              it, or restart it where it reads them only when it starts, as dockerd does"

@@ -35,7 +35,8 @@ fn words(what: &Happening) -> (String, Option<String>) {
         Happening::Ordered { order, uid, entries, force, .. } => {
             let who = uid.map_or_else(|| "someone".to_owned(), |uid| format!("user {uid}"));
             let force = if *force { " --force" } else { "" };
-            format!("{who} asked for {order}{force} of {entries} entries")
+            let entries = if *entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") };
+            format!("{who} asked for {order}{force} of {entries}")
         }
         Happening::Ran { run } => return (run_head(run), output(run)),
         Happening::IssuerLost { issuer, reason, message } => {

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use phoenix_core::explanation::Step;
 use phoenix_core::explanation::reproduce::quoted;
 use phoenix_core::lifecycle::Work;
+use phoenix_core::reason::RetryClass;
 use phoenix_core::time::Timestamp;
 use phoenix_protocol::plan::{Change, PlanDocument, Planned};
 
@@ -92,6 +93,9 @@ fn step_words(step: &Step, planned: &Planned, first: bool, now: Timestamp) -> St
         }
         Step::AwaitIssuer { message, at, .. } => {
             format!("waits for an issuer, which is looked at {}: {message}", when(*at))
+        }
+        Step::Stuck { reason, message, .. } if reason.class() == RetryClass::Blocked => {
+            format!("stands still until something is changed ({reason}): {message}")
         }
         Step::Stuck { message, at, .. } => format!("waits, {}: {message}", until(*at, now)),
         Step::Rest { until: at } => {

@@ -19,7 +19,10 @@ impl Engine {
     pub(super) fn plan(&self, candidate: Option<PlanRequest>) -> PlanDocument {
         let at = now();
         let certificates = match candidate {
-            None => self.entries.in_order().map(|tracked| self.plan_entry(&tracked.entry, at)).collect(),
+            None => {
+                let valid = self.entries.in_order().map(|tracked| self.plan_entry(&tracked.entry, at));
+                valid.chain(self.invalid.iter().map(plan::invalid)).collect()
+            }
             Some(candidate) => self.plan_candidate(candidate, at),
         };
         PlanDocument { schema: SCHEMA, generated_at: at, certificates }
