@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use phoenix_core::breaker::{self, Breaker};
 use phoenix_core::lifecycle::Availability;
 use phoenix_core::manifest::Entry;
-use phoenix_core::name::IssuerName;
+use phoenix_core::name::{AbsolutePath, IssuerName};
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::settings::{IssuerKind, IssuerSettings, TrustAnchor};
 use phoenix_core::time::Timestamp;
@@ -33,6 +33,8 @@ pub(crate) struct Authority {
     permits: Arc<Semaphore>,
     /// How often it was found out of reach, for the jobs that wait for their turn.
     outages: Arc<AtomicU64>,
+    /// The entry that tries it, if its clock differs.
+    tried_by: Option<AbsolutePath>,
 }
 
 /// What is new about the issuers.
@@ -189,10 +191,33 @@ impl Authorities {
     /// The entry is about to ask its issuers: the first of those whose clock differs and that are due is tried by it, and
     /// by no other meanwhile. Those after one that can be asked are not.
     pub(crate) fn begin_trials(&mut self, entry: &Entry, now: Timestamp) {
-        let mut settles = |name| {
-            self.0.get_mut(name).is_some_and(|one| one.breaker.usable() || one.breaker.begin_trial(now))
-        };
-        let _ = entry.issuers.iter().find(|name| settles(name));
+        for name in &entry.issuers {
+            let Some(authority) = self.0.get_mut(name) else { continue };
+            if authority.breaker.usable() {
+                return;
+            }
+            if authority.breaker.begin_trial(now) {
+                authority.tried_by = Some(entry.key_path.clone());
+                return;
+            }
+        }
+    }
+
+    /// Work of an entry ended. What it was trying and learnt nothing of, others may try. `gave` is the issuer that gave
+    /// it a certificate which is still to be installed; `asked` is whether any was asked.
+    pub(crate) fn end_trials(
+        &mut self,
+        entry: &AbsolutePath,
+        gave: Option<&IssuerName>,
+        asked: bool,
+        now: Timestamp,
+    ) {
+        let trying =
+            |name: &IssuerName, one: &Authority| one.tried_by.as_ref() == Some(entry) && gave != Some(name);
+        for (_, authority) in self.0.iter_mut().filter(|(name, one)| trying(name, one)) {
+            authority.tried_by = None;
+            authority.breaker.end_trial(asked, now);
+        }
     }
 
     /// The entry waits for its issuers, with a certificate that is valid until `valid_until`.
@@ -301,6 +326,7 @@ impl Authority {
             skew: None,
             permits: Arc::new(Semaphore::new(concurrency)),
             outages: Arc::default(),
+            tried_by: None,
         };
         authority.breaker.approach(authority.look().is_some());
         authority
@@ -346,3 +372,6 @@ fn client(settings: &IssuerSettings, roots: &str) -> Result<Arc<dyn Issuer>, Tro
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,27 +105,22 @@ impl Entries {
         self.tracked.iter().filter(|(_, tracked)| served(tracked)).map(|(key, _)| key.clone()).collect()
     }
 
-    /// Entries that wait for this issuer.
-    fn waiting(&self, issuer: &IssuerName) -> impl Iterator<Item = (&AbsolutePath, &Tracked)> {
+    /// Entries that wait for this issuer, in the order of their keys.
+    pub(super) fn waiting(&self, issuer: &IssuerName) -> impl Iterator<Item = (&AbsolutePath, &Tracked)> {
         let waits =
             move |tracked: &Tracked| tracked.state.awaits_issuer && tracked.entry.issuers.contains(issuer);
         self.tracked.iter().filter(move |(_, tracked)| waits(tracked))
     }
 
-    /// The next entry after `last` that waits for this issuer, or else the first one.
-    pub(crate) fn waiting_for(
+    /// Of the entries that wait for this issuer and have a certificate that is valid, the one whose expires first, and
+    /// when.
+    pub(super) fn first_to_expire(
         &self,
         issuer: &IssuerName,
-        last: Option<&AbsolutePath>,
-    ) -> Option<AbsolutePath> {
-        let next = self.waiting(issuer).find(|(key, _)| Some(*key) > last);
-        next.or_else(|| self.waiting(issuer).next()).map(|(key, _)| key.clone())
-    }
-
-    /// When the first certificate expires of those entries that wait for this issuer and have one that is valid.
-    pub(crate) fn first_expiry(&self, issuer: &IssuerName, now: Timestamp) -> Option<Timestamp> {
-        let expiries = self.waiting(issuer).filter_map(|(_, tracked)| valid_until(&tracked.state));
-        expiries.filter(|until| *until > now).min()
+        now: Timestamp,
+    ) -> Option<(Timestamp, &AbsolutePath)> {
+        let expiry = |(key, tracked): (_, &Tracked)| Some((valid_until(&tracked.state)?, key));
+        self.waiting(issuer).filter_map(expiry).filter(|(until, _)| *until > now).min()
     }
 
     /// The entry with this name or full common name, and its key. Of several with that common name, the first.
@@ -227,42 +222,16 @@ impl Entries {
 
 #[cfg(test)]
 mod tests {
-    use phoenix_core::manifest::{Context, Manifest};
-    use phoenix_core::settings::Settings;
-
+    use super::super::samples;
     use super::*;
 
-    /// Entries of these names and common names, in this order.
+    /// Entries of these names and common names, in this order; that of their keys is another one.
     fn entries(wanted: &[(&str, &str)]) -> Entries {
-        let settings = Settings::parse(
-            "manifest = \"/etc/m.json\"\nstate_dir = \"/var/lib/d\"\ncontrol_socket = \"/run/d/c.sock\"\n\
-             [executor]\nsocket = \"/run/e/e.sock\"\nstate_dir = \"/var/lib/e\"\ntarget_roots = [\"/mnt\"]\n\
-             [[issuer]]\nname = \"phoenix\"\ntype = \"step-ca\"\nurl = \"https://ca:9000\"\n\
-             root = \"/etc/root.pem\"\nprovisioner = \"p\"\npassword_file = \"/etc/p\"\n",
-            "certd.toml",
-        )
-        .unwrap();
-        let list: Vec<_> = wanted
-            .iter()
-            .enumerate()
-            .map(|(place, (name, common_name))| {
-                let file = |kind: &str| format!("/mnt/{}/{kind}.pem", wanted.len() - place);
-                serde_json::json!({
-                    "name": name, "common_name": common_name, "cert_path": file("cert"), "key_path": file("key")
-                })
-            })
-            .collect();
-        let parsed = Manifest::parse(&serde_json::json!(list).to_string(), &Context::of(&settings));
-        let mut entries = Entries::default();
-        let mut order = Vec::new();
-        for entry in parsed.manifest.unwrap().entries {
-            let (key, jitter) = (entry.key_path.clone(), Jitter::of(1, &entry));
-            let tracked = Tracked::new(Arc::new(entry), String::new(), Vec::new(), jitter, State::default());
-            order.push(key.clone());
-            entries.insert(key, tracked);
-        }
-        entries.set_order(order);
-        entries
+        samples::entries(wanted.iter().enumerate().map(|(place, (name, common_name))| {
+            let key = format!("/mnt/{}/key.pem", wanted.len() - place);
+            let besides = serde_json::json!({ "common_name": common_name, "key_path": key });
+            samples::tracked(samples::entry(name, &besides), State::default())
+        }))
     }
 
     fn found<'a>(entries: &'a Entries, name: &str) -> Option<&'a str> {

@@ -36,7 +36,8 @@ impl Engine {
                 }
                 IssuerNews::ClockDiffers { name, trouble } => {
                     warn!("issuer {name}: {trouble}");
-                    let (at, soonest) = (now(), self.entries.first_expiry(&name, now()));
+                    let at = now();
+                    let soonest = self.entries.first_to_expire(&name, at).map(|(until, _)| until);
                     self.authorities.clock_differs(&name, &trouble, soonest, at);
                 }
             }
@@ -53,19 +54,6 @@ impl Engine {
         self.remember_answer(name);
         for key in self.entries.keys() {
             self.send(&key, Event::IssuerBack);
-        }
-    }
-
-    /// Where the clocks differ, one of the entries that wait finds out whether they still do.
-    pub(super) fn call_for_trials(&mut self, at: Timestamp) {
-        for name in self.authorities.due_calls(at) {
-            let waiting = self.entries.waiting_for(&name, self.called.get(&name));
-            let Some(key) = waiting else {
-                self.authorities.nobody_waits(&name, at);
-                continue;
-            };
-            self.send(&key, Event::IssuerBack);
-            self.called.insert(name, key);
         }
     }
 

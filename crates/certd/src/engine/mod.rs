@@ -16,7 +16,10 @@ mod orders;
 mod outcome;
 mod plan;
 mod requests;
+#[cfg(test)]
+pub(crate) mod samples;
 mod status;
+mod trials;
 mod waves;
 mod work;
 
@@ -46,6 +49,7 @@ pub(crate) use message::{Answering, Message, OrderReply};
 use notes::Before;
 use notices::Notices;
 use orders::Orders;
+use trials::Calls;
 
 /// Messages that are taken in before what was decided is carried out.
 const BATCH: usize = 256;
@@ -75,8 +79,8 @@ pub(crate) struct Engine {
     history: History,
     /// Issuers that were told to be ready, or not to be, last.
     issuers_ready: BTreeMap<IssuerName, bool>,
-    /// The entry that was called last to try an issuer whose clock differs.
-    called: BTreeMap<IssuerName, AbsolutePath>,
+    /// Who was called to try issuers whose clock differs.
+    calls: Calls,
     /// Entries that the manifest has wrong.
     invalid: Vec<InvalidEntry>,
     /// Reports and orders that came before the first look.
@@ -126,7 +130,7 @@ impl Engine {
             programs: Vec::new(),
             history,
             issuers_ready: BTreeMap::new(),
-            called: BTreeMap::new(),
+            calls: Calls::default(),
             invalid: Vec::new(),
             early: Vec::new(),
             decided: Vec::new(),
@@ -215,6 +219,7 @@ impl Engine {
             Message::Manifest(fetched) => self.fetched(fetched),
             Message::Ended { key, incarnation, event, news } => {
                 self.note(news);
+                self.end_trials(&key, &event);
                 if self.entries.get(&key).is_some_and(|tracked| tracked.incarnation == incarnation) {
                     self.send(&key, *event);
                 }

@@ -1,12 +1,13 @@
 //! How what an operator asked for stands for one entry.
 
-use phoenix_core::account::{by_weight, weightiest};
-use phoenix_core::lifecycle::{Availability, Failure, Phase, Reach, Stage, proves_nothing, standing};
+use phoenix_core::account::by_weight;
+use phoenix_core::lifecycle::{Availability, Failure, Phase, Reach, Stage, proves_nothing, serves, standing};
 use phoenix_core::reason::{Reason, RetryClass};
 use phoenix_protocol::control::{EntryResult, Outcome};
 
 use super::entries::Tracked;
 use super::orders::Verb;
+use crate::clock::now;
 
 /// How an order stands; none while it is under way.
 pub(super) fn of_order(
@@ -29,8 +30,10 @@ pub(super) fn of_order(
     if let Some(result) = untouched(tracked, wanted) {
         return Some(result);
     }
-    let (stage, failure) = weightiest(&tracked.state, availability)?;
-    failed(tracked, stage, &failure)
+    // What fails beyond it is no affair of the order.
+    let failures = by_weight(&tracked.state, availability);
+    let (stage, failure) = failures.iter().find(|(stage, _)| wanted.covers(*stage))?;
+    failed(tracked, *stage, failure)
 }
 
 /// How a look at the consumer stands; none while it is under way. What does not keep it from being taken, such as an
@@ -49,8 +52,9 @@ pub(super) fn of_look(tracked: &Tracked, availability: &Availability) -> Option<
     if memory.reverify && state.phase != Phase::Idle {
         return None;
     }
-    // What keeps it from being taken, or what it has shown.
-    let before = |stage: Stage| stage != Stage::Issue || seen.own.is_none();
+    // What keeps it from being taken, or what it has shown. Where no pair of ours serves, that is the issuer too.
+    let serves = serves(&tracked.entry, seen, now());
+    let before = |stage: Stage| stage != Stage::Issue || !serves;
     let told = |stage: Stage| if memory.reverify { before(stage) } else { stage == Stage::Verify };
     let failures = by_weight(state, availability);
     let (stage, failure) = failures.iter().find(|(stage, _)| told(*stage))?;
@@ -104,4 +108,72 @@ fn held(tracked: &Tracked) -> Option<Reach> {
     let own = tracked.state.seen.as_ref()?.own.as_ref()?;
     let hold = tracked.state.memory.hold.as_ref()?;
     (hold.fingerprint == own.leaf.fingerprint).then_some(hold.reach)
+}
+
+#[cfg(test)]
+mod tests {
+    use phoenix_core::facts::FileFact;
+    use phoenix_core::lifecycle::State;
+    use phoenix_core::reason::Trouble;
+    use phoenix_core::time::Timestamp;
+    use serde_json::json;
+
+    use super::super::samples;
+    use super::*;
+
+    /// An entry whose issuer cannot be reached and that an operator wants looked at, and until when its certificate is
+    /// valid, in seconds from now.
+    fn asked(left: i64, change: impl FnOnce(&mut State)) -> Option<EntryResult> {
+        let entry = samples::entry("web", &json!({ "verify": { "tls": "10.0.0.1:443" } }));
+        let at = now();
+        let mut state = samples::installed(&entry, Timestamp::from_unix(at.unix() + left), at);
+        let away = Trouble::new(Reason::CaUnreachable, "nobody answers");
+        state.memory.reverify = true;
+        state.memory.fail(Stage::Issue, away.clone(), None, at);
+        change(&mut state);
+        let availability = Availability::Unavailable { trouble: away, next_look: at };
+        of_look(&samples::tracked(entry, state), &availability)
+    }
+
+    fn seen(state: &mut State) -> &mut phoenix_core::facts::Observation {
+        state.seen.as_mut().unwrap()
+    }
+
+    #[test]
+    fn a_look_that_cannot_be_taken_for_want_of_a_certificate_is_answered_at_once_with_the_reason() {
+        type Change = fn(&mut State);
+        let cases: [(&str, i64, Change); 3] = [
+            ("none of ours", 3600, |state| seen(state).own = None),
+            ("another one in its place", 3600, |state| seen(state).live.cert = FileFact::Missing),
+            ("expired", -1, |_| ()),
+        ];
+        for (case, left, change) in cases {
+            let told = asked(left, change).unwrap_or_else(|| panic!("{case}: it is waited for"));
+            assert_eq!(
+                (told.result, told.reason.as_deref()),
+                (Outcome::Failed, Some("ca-unreachable")),
+                "{case}"
+            );
+            assert!(told.error.is_some_and(|error| error.contains("nobody answers")), "{case}");
+        }
+    }
+
+    #[test]
+    fn an_issuer_that_is_away_keeps_no_look_from_being_taken_where_a_certificate_of_ours_serves() {
+        assert!(asked(3600, |_| ()).is_none());
+        assert!(asked(3600, |state| state.memory.reissue = true).is_none());
+    }
+
+    #[test]
+    fn what_fails_beyond_an_order_is_no_failure_of_it() {
+        let entry = samples::entry("web", &json!({ "post_renewal_command": "pct exec 102 -- reload" }));
+        let at = now();
+        let mut state = samples::installed(&entry, Timestamp::from_unix(at.unix() + 3600), at);
+        state.memory.fail(Stage::Activate, Trouble::new(Reason::CommandFailed, "exit code 1"), None, at);
+        let tracked = samples::tracked(entry, state);
+        let result = |reach| of_order(&tracked, Verb::Renew, reach, &Availability::Ready);
+        assert!(result(Reach::Written).is_none(), "it goes on");
+        assert!(result(Reach::Delivered).is_none());
+        assert_eq!(result(Reach::Activated).map(|told| told.result), Some(Outcome::Failed));
+    }
 }

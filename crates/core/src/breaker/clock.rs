@@ -1,7 +1,9 @@
 //! An issuer whose certificates are not valid at our time: ours is wrong, or that of the CA.
 //!
 //! It is tried by one entry at a time. The trials become rarer as attempts do ([`spacing`]), and are as frequent as the
-//! certificates of those who wait demand: whoever comes to wait tells until when its own is valid.
+//! certificates of those who wait demand: whoever comes to wait tells until when its own is valid. Each trial may cost a
+//! certificate, so whatever is demanded, an hour sees no more than [`FREELY`] of them and one each minute besides: a
+//! hundred.
 
 use std::time::Duration;
 
@@ -13,6 +15,12 @@ use crate::time::Timestamp;
 /// An entry that was called to try the issuer and is held up by something of its own leaves the trial to another after
 /// this time.
 const NEXT_CALL: Duration = Duration::from_secs(2);
+
+/// Trials within an hour after which the next ones keep [`RARELY`].
+const FREELY: usize = 40;
+/// How long a trial waits after the one before it when there were many within the hour.
+const RARELY: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What is known of an issuer whose clock and ours differ.
 #[derive(Clone, Debug)]
@@ -26,6 +34,8 @@ pub(super) struct Disagreement {
     soonest: Option<Timestamp>,
     next_trial: Timestamp,
     next_call: Timestamp,
+    /// When it was tried, the newest last, as far as that is within the hour.
+    tried: Vec<Timestamp>,
 }
 
 impl Disagreement {
@@ -43,12 +53,16 @@ impl Disagreement {
 
     pub(super) fn clock_set(&mut self, now: Timestamp) {
         (self.trials, self.trying) = (0, false);
-        self.try_at(self.next_trial.min(now));
+        self.tried.iter_mut().for_each(|at| *at = (*at).min(now));
+        self.try_at(self.next_trial.min(now), now);
     }
 
-    fn try_at(&mut self, at: Timestamp) {
-        self.next_trial = at;
-        self.next_call = at;
+    /// The next trial is due at that time, or when there were not too many before it.
+    fn try_at(&mut self, at: Timestamp, now: Timestamp) {
+        self.tried.retain(|tried| tried.plus(HOUR) > now);
+        let last = self.tried.last().filter(|_| self.tried.len() >= FREELY);
+        self.next_trial = last.map_or(at, |last| at.max(last.plus(RARELY)));
+        self.next_call = self.next_trial;
     }
 
     fn pause(&self, valid_until: Option<Timestamp>, now: Timestamp) -> Duration {
@@ -62,17 +76,17 @@ impl Breaker {
     /// that wait for it and have a valid one.
     pub fn clock_differs(&mut self, trouble: Trouble, soonest: Option<Timestamp>, now: Timestamp) {
         self.outages += 1;
-        let trials = match &mut self.disagreement {
+        let (trials, tried) = match &mut self.disagreement {
             Some(known) if !known.trying => {
                 known.trouble = trouble;
                 return;
             }
-            Some(known) => known.trials.saturating_add(1),
-            None => 1,
+            Some(known) => (known.trials.saturating_add(1), std::mem::take(&mut known.tried)),
+            None => (1, Vec::new()),
         };
         let mut known =
-            Disagreement { trouble, trials, trying: false, soonest, next_trial: now, next_call: now };
-        known.try_at(now.plus(known.pause(soonest, now)));
+            Disagreement { trouble, trials, trying: false, soonest, next_trial: now, next_call: now, tried };
+        known.try_at(now.plus(known.pause(soonest, now)), now);
         self.disagreement = Some(known);
     }
 
@@ -92,10 +106,22 @@ impl Breaker {
         let begins = due.is_some();
         if let Some(known) = due {
             let pause = known.pause(known.soonest, now).min(LONGEST_LOOK);
-            known.try_at(now.plus(pause));
+            known.tried.push(now);
+            known.try_at(now.plus(pause), now);
             known.trying = true;
         }
         begins
+    }
+
+    /// The trial under way ended and showed nothing about the clocks: another entry may try at once. `asked` is whether
+    /// the issuer was asked for a certificate at all.
+    pub fn end_trial(&mut self, asked: bool, now: Timestamp) {
+        let Some(known) = self.disagreement.as_mut().filter(|known| known.trying) else { return };
+        known.trying = false;
+        if !asked {
+            known.tried.pop();
+        }
+        known.try_at(now, now);
     }
 
     /// An entry is trying it.
@@ -109,7 +135,7 @@ impl Breaker {
         let wanted = now.plus(known.pause(valid_until, now));
         if wanted < known.next_trial {
             known.soonest = valid_until;
-            known.try_at(wanted);
+            known.try_at(wanted, now);
         }
         known.next_call = known.next_call.min(known.next_trial.max(now.plus(NEXT_CALL)));
     }

@@ -1,3 +1,5 @@
+mod bound;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -137,9 +137,7 @@ fn succeeded(state: &mut State, work: Work, seen: Observation, now: Timestamp) {
     if matches!(work, Work::Install) {
         state.memory.failures.clear();
     }
-    if work == Work::Observe && seen.target_trouble.is_none() {
-        forget_target_trouble(&mut state.memory);
-    }
+    forget_target_trouble(state, &seen);
     let fingerprint = |seen: &Observation| seen.own.as_ref().map(|own| own.leaf.fingerprint.clone());
     if state.seen.as_ref().is_some_and(|before| fingerprint(before) != fingerprint(&seen)) {
         // What was seen was seen of another certificate.
@@ -164,15 +162,14 @@ fn shorten_waits(state: &mut State, now: Timestamp) {
     }
 }
 
-/// A trouble that an observation reported is over when an observation no longer does.
-fn forget_target_trouble(memory: &mut Memory) {
-    if memory.failures.get(&Stage::Write).is_some_and(|failure| {
-        matches!(
-            failure.trouble.reason,
-            Reason::StorageAbsent | Reason::StorageHangs | Reason::Symlink | Reason::OutsideRoots
-        )
-    }) {
-        memory.overcome(Stage::Write);
+/// A trouble that the last observation reported is over when an observation no longer does. One of the same name that
+/// writing met is not: what lies in the way of a pair hides nothing from whoever looks.
+fn forget_target_trouble(state: &mut State, seen: &Observation) {
+    let before = state.seen.as_ref().and_then(|before| before.target_trouble.as_ref());
+    let told = before.filter(|_| seen.target_trouble.is_none()).map(|trouble| trouble.reason);
+    let known = state.memory.failures.get(&Stage::Write).map(|failure| failure.trouble.reason);
+    if told.is_some() && told == known {
+        state.memory.overcome(Stage::Write);
     }
 }
 

@@ -69,6 +69,18 @@ pub enum Reach {
     Verified,
 }
 
+impl Reach {
+    /// `stage` is on the way to it.
+    pub const fn covers(self, stage: Stage) -> bool {
+        match stage {
+            Stage::Observe | Stage::Issue | Stage::Write => true,
+            Stage::Deliver => !matches!(self, Self::Written),
+            Stage::Activate => matches!(self, Self::Activated | Self::Verified),
+            Stage::Verify => matches!(self, Self::Verified),
+        }
+    }
+}
+
 /// An operator's request that is not fulfilled yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {

@@ -11,6 +11,7 @@ mod decide;
 mod event;
 mod memory;
 mod notice;
+mod order;
 mod rollback;
 mod rule;
 mod standing;
@@ -19,14 +20,14 @@ mod verify;
 
 pub use chains::{FOREIGN_WRITES, ISSUANCES_PER_LIFETIME};
 pub use completion::valid_until;
+use decide::obsolete;
 pub use decide::{Availability, Context, Decision, Work, decide, renew_at};
-use decide::{is_as_wanted, obsolete};
 pub use event::{Action, Event, Offer, Request};
 pub use memory::{Failure, Hold, Memory, Order, Reach, Stage};
 pub use notice::{KnownCopy, Notice};
 pub use rollback::{Rollback, Step as RollbackStep, is_rolled_back};
 pub use rule::Rule;
-pub use standing::{Standing, delivered_by_command, is_own, standing};
+pub use standing::{Standing, delivered_by_command, is_own, serves, standing};
 pub use verify::{Verification, proves_nothing, verify_digest};
 
 use completion::{absorb, absorb_overruled, failed};
@@ -117,7 +118,7 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
             look(&mut state, &mut actions);
         }
         Event::Ordered(request) => {
-            accept(&mut state.memory, &request, now);
+            order::accept(&mut state.memory, &request, now);
             begin_order(&mut state, &mut actions);
         }
         Event::OrderedBack => {
@@ -173,29 +174,6 @@ fn begin_order(state: &mut State, actions: &mut Vec<Action>) {
     look(state, actions);
 }
 
-fn accept(memory: &mut Memory, request: &Request, now: Timestamp) {
-    if request.is_look() {
-        memory.reverify = true;
-        if let Some(failure) = memory.failures.get_mut(&Stage::Verify) {
-            failure.next_attempt_at = failure.next_attempt_at.min(now);
-        }
-        return;
-    }
-    let open = memory.order.take();
-    memory.order = Some(Order {
-        reach: open.as_ref().map_or(request.reach, |order| order.reach.max(request.reach)),
-        urgent: request.urgent || open.is_some_and(|order| order.urgent),
-        at: now,
-    });
-    memory.reissue |= request.reissue;
-    memory.redeliver |= request.redeploy;
-    memory.reactivate |= request.redeploy;
-    memory.reverify |= request.redeploy || request.reverify;
-    memory.hold = None;
-    memory.failures.clear();
-    rollback::hurry(memory, now);
-}
-
 /// Decides on the newest facts and sets the next work going. `done` is the work that has just ended.
 fn proceed(
     state: &mut State,
@@ -206,6 +184,8 @@ fn proceed(
 ) {
     if let Some(failure) = state.memory.failures.get(&Stage::Observe) {
         let until = failure.next_attempt_at.max(now.plus(crate::backoff::SHORTEST));
+        // Whom the executor does not answer cannot ask an issuer either.
+        state.awaits_issuer = false;
         return rest(state, Some(until), actions);
     }
     rollback::take_order(state, context.entry.paused, now);
@@ -214,11 +194,11 @@ fn proceed(
     };
     let renewal = renew_at(context.entry, context.jitter, seen);
     rollback::reconcile(&mut state.memory, seen, renewal, now);
-    drop_empty_wishes(context, seen, &mut state.memory);
+    order::drop_empty_wishes(context, seen, &mut state.memory);
     for stage in obsolete(context, seen, &state.memory, now) {
         state.memory.overcome(stage);
     }
-    state.reached = settle(&mut state.memory, context, seen, now);
+    state.reached = order::settle(&mut state.memory, context, seen, now);
     let meanwhile = decide::meanwhile(context, seen, &state.memory, now);
     state.awaits_issuer = meanwhile.awaits_issuer;
     // Of a renewal, which is what is waited for at last, the time has come.
@@ -289,7 +269,8 @@ fn survey_or_rest(
     }
 }
 
-/// Notes what holds an entry up. The same trouble again keeps the time at which it was first met.
+/// Notes what holds an entry up. The same trouble again keeps the time at which it was first met. Where it holds up a
+/// command, the look that follows the command comes no sooner.
 fn stuck(memory: &mut Memory, stage: Stage, trouble: Trouble, next: Timestamp, now: Timestamp) {
     let counts = trouble.reason.class() != RetryClass::Waiting;
     let old = memory.failures.remove(&stage);
@@ -302,44 +283,9 @@ fn stuck(memory: &mut Memory, stage: Stage, trouble: Trouble, next: Timestamp, n
         trouble,
     };
     memory.failures.insert(stage, failure);
-}
-
-/// An operator's wish to do again what is not configured is fulfilled: left standing, it would take effect when a
-/// delivery or command is configured one day.
-fn drop_empty_wishes(context: &Context<'_>, seen: &Observation, memory: &mut Memory) {
-    let standing = standing(context.entry, seen, memory);
-    memory.redeliver &= standing.delivered.is_some();
-    memory.reactivate &= standing.activated.is_some();
-    memory.reverify &= standing.verified.is_some();
-    memory.rerun &= standing.delivered.is_some() || standing.activated.is_some();
-    if standing.verified.is_none() {
-        verify::forget(memory);
+    if let Some(look) = memory.failures.get_mut(&Stage::Verify).filter(|_| stage == Stage::Activate) {
+        look.next_attempt_at = look.next_attempt_at.max(next);
     }
-}
-
-/// Closes an order that is fulfilled and notes what consumers use now. Returns how far the entry has come; none
-/// while a rule wants something of the files themselves.
-fn settle(memory: &mut Memory, context: &Context<'_>, seen: &Observation, now: Timestamp) -> Option<Reach> {
-    let standing = standing(context.entry, seen, memory);
-    let own = seen.own.as_ref()?;
-    let by_command = delivered_by_command(context.entry);
-    let reached = [Reach::Verified, Reach::Activated, Reach::Delivered, Reach::Written]
-        .into_iter()
-        .find(|reach| standing.reached(*reach))
-        // Copies for the command go with the command: up to there nothing is to be delivered.
-        .map(|reach| if by_command { reach.max(Reach::Delivered) } else { reach });
-    if reached == Some(Reach::Verified)
-        || (reached == Some(Reach::Activated) && verify::is_taken_to_be_in_use(memory, own))
-    {
-        memory.in_use_until = Some(own.leaf.not_after);
-    }
-    let settled = !is_rolled_back(&seen.ledger) || rollback::is_as_ordered(memory);
-    let reached = reached.filter(|_| is_as_wanted(context, seen, memory, now) && settled);
-    if let Some(order) = memory.order.take_if(|order| Some(order.reach) <= reached) {
-        memory.hold = (order.reach < Reach::Verified && reached < Some(Reach::Verified))
-            .then(|| Hold { fingerprint: own.leaf.fingerprint.clone(), reach: order.reach });
-    }
-    reached
 }
 
 fn rest(state: &mut State, until: Option<Timestamp>, actions: &mut Vec<Action>) {

@@ -4,6 +4,8 @@ use crate::facts::{Deed, FileFact, Observation, OwnCopy};
 use crate::lifecycle::memory::{Memory, Reach};
 use crate::lifecycle::verify::is_verified;
 use crate::manifest::{self, Delivery, Entry};
+use crate::rules::{self, Pair, USABLE};
+use crate::time::Timestamp;
 
 /// How far the present certificate has come. None: not configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,13 @@ pub fn is_own(seen: &Observation, own: &OwnCopy) -> bool {
     let is =
         |file: &FileFact, wanted: &str| matches!(file, FileFact::Present { sha256, .. } if sha256 == wanted);
     is(&seen.live.cert, &own.cert_sha256) && is(&seen.live.key, &own.key_sha256)
+}
+
+/// Our pair is on the live paths and can serve: it is what a look at a consumer looks for.
+pub fn serves(entry: &Entry, seen: &Observation, now: Timestamp) -> bool {
+    let in_place = seen.own.as_ref().is_some_and(|own| is_own(seen, own));
+    let usable = |pair: Pair<'_>| rules::first(&[USABLE], &pair).is_none();
+    in_place && Pair::own(entry, seen, None, now).is_some_and(usable)
 }
 
 fn deed_done(own: &OwnCopy, deed: Option<&Deed>, digest: Option<&String>, again: bool) -> Option<bool> {

@@ -3,6 +3,7 @@ mod corners;
 mod gates;
 mod looks;
 mod orders;
+mod outages;
 mod proof;
 mod rollback;
 

@@ -120,7 +120,8 @@ pub(super) fn wants_recheck(
 }
 
 /// The command failed where a consumer that it broke is to get its previous pair back: it is looked once what the
-/// consumer does now.
+/// consumer does now. A look that was put off once is waited for, one that is put off again is not: the command is the
+/// better chance of a consumer that nobody can look at.
 pub(super) fn may_be_broken(entry: &Entry, memory: &Memory) -> bool {
     let failure = memory.failures.get(&Stage::Activate);
     let unseen_since = |at: Timestamp| memory.verified.as_ref().is_none_or(|deed| deed.at < at);
@@ -129,7 +130,7 @@ pub(super) fn may_be_broken(entry: &Entry, memory: &Memory) -> bool {
         && memory
             .failures
             .get(&Stage::Verify)
-            .is_none_or(|failure| failure.trouble.reason == Reason::LookPutOff)
+            .is_none_or(|failure| failure.trouble.reason == Reason::LookPutOff && failure.attempts <= 1)
         && failure.is_some_and(|failure| {
             failure.trouble.reason.class() == RetryClass::Command && unseen_since(failure.at)
         })

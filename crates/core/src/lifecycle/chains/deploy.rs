@@ -38,7 +38,8 @@ pub const DEPLOY: &[Rule<Decision>] = &[
     },
     Rule {
         name: "window-closed",
-        about: "the command is to run, and its maintenance window is closed: its opening is waited for",
+        about: "the command is to run, and its maintenance window is closed: its opening is waited for, but not beyond \
+                the end of what is in use; after that, a command without effect is repeated once an hour",
         fact: gate::window_words,
         test: |case| {
             is_next(case, Work::Activate)?;
@@ -165,7 +166,12 @@ fn before_activation(case: &Case<'_>) -> (Work, Reach, Finding) {
             Reason::NotActivated,
             "before the command runs, the guest must have what was delivered",
         )
-    } else if case.memory.failures.contains_key(&Stage::Verify) {
+    } else if case
+        .memory
+        .failures
+        .get(&Stage::Verify)
+        .is_some_and(|failure| failure.trouble.reason != Reason::LookPutOff)
+    {
         (
             Work::Activate,
             Reason::NotVerified,

@@ -1,11 +1,12 @@
 //! What keeps a command from running now: its maintenance window and its restart budget. Both give way while there
 //! is still time for several attempts before what consumers use expires, and to an operator's `renew`. Once that has
-//! expired, a command that succeeded for the present certificate and had no effect is repeated within them only.
+//! expired, there is nothing left that a window could save or a run could break: a command that succeeded for the
+//! present certificate and had no effect is repeated whatever the window, but once an hour only, and its restart budget
+//! is kept.
 
 use std::time::Duration;
 
 use super::Case;
-use crate::backoff::LONGEST;
 use crate::facts::OwnCopy;
 use crate::lifecycle::decide::Decision;
 use crate::lifecycle::memory::Stage;
@@ -15,23 +16,32 @@ use crate::schedule;
 use crate::time::Timestamp;
 use crate::window::Opening;
 
+/// How often a command without effect is repeated outside its window once what consumers use has expired.
+const REPEATED_EVERY: Duration = Duration::from_secs(3600);
 /// The longest time before expiry at which nothing holds a command back any more.
 const LONGEST_MARGIN: Duration = Duration::from_secs(86_400);
 
 /// The command waits for its maintenance window.
 pub(super) fn window(case: &Case<'_>) -> Option<Decision> {
-    let gives_way = gives_way(case)?;
+    let within_budget = budget_until(case).unwrap_or(case.now);
+    let gives_way = match in_vain_since(case) {
+        Some(last) => Some(last.plus(REPEATED_EVERY).max(within_budget)).filter(|at| *at > case.now),
+        None => gives_way(case),
+    }?;
     if opening(case, case.now) == Opening::Open {
         return None;
     }
-    let until = opens(case, budget_until(case).unwrap_or(case.now)).min(gives_way);
+    let until = opens(case, within_budget).min(gives_way);
     Some(Decision::Stuck(Stage::Activate, told(case, Reason::WindowClosed), until))
 }
 
 /// The command waits for its restart budget.
 pub(super) fn budget(case: &Case<'_>) -> Option<Decision> {
-    let gives_way = gives_way(case)?;
-    let until = opens(case, budget_until(case)?).min(gives_way);
+    let spent_until = budget_until(case)?;
+    let until = match in_vain_since(case) {
+        Some(last) => opens(case, spent_until).min(spent_until.max(last.plus(REPEATED_EVERY))),
+        None => opens(case, spent_until).min(gives_way(case)?),
+    };
     Some(Decision::Stuck(Stage::Activate, told(case, Reason::RestartBudget), until))
 }
 
@@ -57,21 +67,30 @@ pub(super) fn budget_words(case: &Case<'_>) -> String {
     }
 }
 
+/// An operator is in a hurry to see the present certificate used. Who ordered a new one is in a hurry to see that one
+/// used, not the one that it replaces.
+fn is_urgent(case: &Case<'_>) -> bool {
+    case.memory.order.as_ref().is_some_and(|order| order.urgent) && !case.memory.reissue
+}
+
 /// When nothing holds the command back any more; none when nothing does now, or no command is to run.
 fn gives_way(case: &Case<'_>) -> Option<Timestamp> {
     let (own, command) = (case.seen.own.as_ref()?, case.entry.command.as_ref()?);
-    // Who ordered a new certificate is in a hurry to see that one used, not the one that it replaces.
-    let urgent = case.memory.order.as_ref().is_some_and(|order| order.urgent) && !case.memory.reissue;
-    let in_use_until = in_use_until(case, own);
-    if !urgent && in_use_until <= case.now && is_repeat(case) {
-        // There is nothing left that could be saved by being early.
-        let renewal = case.renewal.filter(|renewal| *renewal > case.now);
-        return Some(renewal.unwrap_or(case.now.plus(LONGEST)));
-    }
     // The previous pair was put back because consumers did not take the new one: they are without any.
-    let urgent = urgent || (case.seen.ledger.rolled_back.is_some() && !is_repeat(case));
-    let at = in_use_until.minus(margin(own, command));
+    let urgent = is_urgent(case) || (case.seen.ledger.rolled_back.is_some() && !is_repeat(case));
+    let at = in_use_until(case, own).minus(margin(own, command));
     (!urgent && at > case.now).then_some(at)
+}
+
+/// When the command ran last, if what consumers use has expired and that run had no effect on it. There is nothing left
+/// that could be saved by being early.
+fn in_vain_since(case: &Case<'_>) -> Option<Timestamp> {
+    let own = case.seen.own.as_ref()?;
+    let succeeded = case.seen.ledger.activated.as_ref().filter(|_| is_repeat(case))?.at;
+    (in_use_until(case, own) <= case.now && !is_urgent(case)).then_some(())?;
+    // A run that lies in the future was noted under a clock that was wrong.
+    let past = [Some(succeeded), case.context.last_run].into_iter().flatten().filter(|at| *at <= case.now);
+    Some(past.max().unwrap_or_default())
 }
 
 /// The command succeeded for this certificate, and is to run once more.

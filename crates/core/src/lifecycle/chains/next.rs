@@ -225,9 +225,10 @@ fn retries_use_at(case: &Case<'_>) -> Option<Timestamp> {
     meanwhile(case).and_then(|next| next.until()).filter(|until| *until > case.now)
 }
 
-/// An issuer is waited for, whatever is done meanwhile.
+/// An issuer is waited for, whatever is done meanwhile: it would be asked if it could be.
 pub(in crate::lifecycle) fn awaits_issuer(case: &Case<'_>) -> bool {
-    issuer_away(case).is_some()
+    let would_ask = !case.entry.paused && case.seen.target_trouble.is_none();
+    would_ask && issuer_away(case).is_some()
 }
 
 /// Until when an earlier failure keeps a wanted certificate from being requested.

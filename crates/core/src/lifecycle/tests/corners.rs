@@ -45,94 +45,6 @@ fn a_failed_issue_is_forgotten_when_nothing_is_wanted_any_more() {
     assert!(bench.state.memory.failures.is_empty(), "{:?}", bench.state.memory.failures);
 }
 
-/// What keeps a certificate from being requested.
-#[derive(Clone, Copy, Debug)]
-enum Outage {
-    Unavailable,
-    Failing,
-    Loop,
-}
-
-impl Outage {
-    /// It begins: an entry that has nothing else to do has nothing to do at all.
-    fn begin(self, bench: &mut Bench, leaf: &LeafFacts) {
-        let unreachable = Trouble::new(Reason::CaUnreachable, "refused");
-        match self {
-            Self::Unavailable => {
-                let next_look = bench.now.plus(Duration::from_secs(10));
-                bench.availability = Availability::Unavailable { trouble: unreachable, next_look };
-            }
-            Self::Failing => {
-                let forbids = Trouble::new(Reason::CaForbids, "403");
-                for _ in 0..4 {
-                    bench.state.memory.fail(Stage::Issue, forbids.clone(), Some(leaf.not_after), bench.now);
-                }
-            }
-            Self::Loop => bench.state.memory.issued = vec![bench.now; ISSUANCES_PER_LIFETIME],
-        }
-    }
-}
-
-#[test]
-fn while_no_certificate_can_be_had_the_present_one_is_put_to_use() {
-    for outage in [Outage::Unavailable, Outage::Failing, Outage::Loop] {
-        let mut bench = Bench::new();
-        let leaf = bench.leaf();
-        bench.now = schedule_of(&bench, &leaf);
-        let written = samples::installed(&bench.entry, &leaf, NOW);
-        outage.begin(&mut bench, &leaf);
-        bench.send(Event::Look);
-        assert_eq!(bench.send(Event::Observed(Ok(written.clone()))), [Action::Activate], "{outage:?}");
-        for _ in 0..3 {
-            let actions = bench.send(Event::Activated(Err(command_failed())));
-            let at = bench.state.memory.failures[&Stage::Activate].next_attempt_at;
-            assert_eq!(actions, [Action::WakeAt(Some(at))], "{outage:?}");
-            bench.now = at;
-            bench.send(Event::Look);
-            assert_eq!(bench.send(Event::Observed(Ok(written.clone()))), [Action::Activate], "{outage:?}");
-        }
-        let mut deployed = written.clone();
-        deployed.ledger.activated =
-            Some(Deed { fingerprint: leaf.fingerprint.clone(), of: "command".into(), at: bench.now });
-        let actions = bench.send(Event::Activated(Ok(deployed)));
-        assert!(matches!(actions[..], [Action::WakeAt(_)]), "{outage:?}: {actions:?}");
-        assert_eq!(bench.state.memory.in_use_until, Some(leaf.not_after), "{outage:?}");
-    }
-}
-
-#[test]
-fn what_no_longer_serves_is_not_put_to_use_while_no_certificate_can_be_had() {
-    for outage in [Outage::Unavailable, Outage::Failing] {
-        let mut bench = Bench::new();
-        let leaf = bench.leaf();
-        bench.now = leaf.not_after;
-        let written = samples::installed(&bench.entry, &leaf, NOW);
-        outage.begin(&mut bench, &leaf);
-        bench.send(Event::Look);
-        let actions = bench.send(Event::Observed(Ok(written)));
-        assert!(matches!(actions[..], [Action::WakeAt(_)]), "{outage:?}: {actions:?}");
-    }
-}
-
-#[test]
-fn an_issuer_that_is_back_is_asked_although_it_was_back_while_a_command_ran() {
-    let mut bench = Bench::new();
-    let leaf = bench.leaf();
-    bench.now = schedule_of(&bench, &leaf);
-    let written = samples::installed(&bench.entry, &leaf, NOW);
-    Outage::Unavailable.begin(&mut bench, &leaf);
-    bench.send(Event::Look);
-    bench.send(Event::Observed(Ok(written.clone())));
-    bench.send(Event::Activated(Err(command_failed())));
-    bench.now = bench.state.memory.failures[&Stage::Activate].next_attempt_at;
-    bench.send(Event::Look);
-    assert_eq!(bench.send(Event::Observed(Ok(written.clone()))), [Action::Activate]);
-    bench.availability = Availability::Ready;
-    assert_eq!(bench.send(Event::IssuerBack), []);
-    assert_eq!(bench.send(Event::Activated(Err(command_failed()))), [Action::Observe]);
-    assert_eq!(bench.send(Event::Observed(Ok(written))), [Action::Issue]);
-}
-
 #[test]
 fn an_order_is_not_fulfilled_by_a_certificate_that_a_rule_wants_replaced() {
     let mut bench = Bench::new();
@@ -173,29 +85,6 @@ fn issuances_from_the_future_do_not_count_for_ever() {
     let mut memory = Memory { issued: vec![NOW.plus(DAY * 3650), NOW], ..Memory::default() };
     memory.rewind(NOW);
     assert_eq!(memory.issued, [NOW, NOW]);
-}
-
-#[test]
-fn a_pair_that_cannot_be_judged_waits_for_the_issuer_and_so_does_an_order() {
-    let mut bench = Bench::new();
-    let trouble = Trouble::new(Reason::IssuerNotReady, "no root file");
-    bench.availability = Availability::Unavailable { trouble, next_look: NOW };
-    let leaf = bench.leaf();
-    let mut seen = samples::blank(&bench.entry, NOW);
-    seen.live = samples::live(&leaf);
-    seen.live.trusted = None;
-    bench.send(sync(Reach::Verified));
-    assert_eq!(bench.send(Event::Observed(Ok(seen.clone()))), [Action::WakeAt(None)]);
-    assert_eq!(bench.state.memory.failures[&Stage::Issue].trouble.reason, Reason::IssuerNotReady);
-    bench.availability = Availability::Ready;
-    assert_eq!(bench.send(Event::IssuerBack), [Action::Observe]);
-    seen.live.trusted = Some(true);
-    assert_eq!(bench.send(Event::Observed(Ok(seen))), [Action::Adopt]);
-    let mut adopted = bench.written(&leaf);
-    adopted.own.as_mut().unwrap().adopted = true;
-    bench.send(Event::Adopted(Ok(adopted)));
-    assert!(bench.state.memory.failures.is_empty());
-    assert_eq!(bench.state.memory.order, None);
 }
 
 #[test]
@@ -268,18 +157,6 @@ fn a_first_look_that_fails_is_repeated_with_growing_spacing() {
 }
 
 #[test]
-fn an_issuer_that_is_back_does_not_hurry_what_it_refused() {
-    let mut bench = Bench::new();
-    bench.send(Event::Look);
-    let blank = samples::blank(&bench.entry, NOW);
-    assert_eq!(bench.send(Event::Observed(Ok(blank))), [Action::Issue]);
-    let refused = Trouble::new(Reason::CaForbids, "this name is not allowed");
-    bench.send(Event::Issued(Err((Stage::Issue, refused))));
-    assert_eq!(bench.send(Event::IssuerBack), []);
-    assert!(bench.state.memory.failures.contains_key(&Stage::Issue));
-}
-
-#[test]
 fn a_wish_to_do_again_what_is_not_configured_does_not_outlive_its_order() {
     let mut bench = Bench::new();
     bench.entry.command = None;
@@ -295,48 +172,6 @@ fn a_wish_to_do_again_what_is_not_configured_does_not_outlive_its_order() {
     bench.send(Event::Observed(Ok(written)));
     assert_eq!(bench.state.memory.order, None);
     assert!(!bench.state.memory.redeliver && !bench.state.memory.reactivate);
-}
-
-#[test]
-fn an_issuer_that_fails_all_the_same_is_not_waited_for_beyond_expiry() {
-    let mut bench = Bench::new();
-    let leaf = bench.settle();
-    bench.now = leaf.not_after.minus(Duration::from_secs(90));
-    let down = Trouble::new(Reason::CaUnreachable, "the answer was lost");
-    let outage = Availability::Unavailable { trouble: down.clone(), next_look: bench.now };
-    let deployed = bench.deployed(&leaf);
-    bench.send(Event::Look);
-    let mut actions = bench.send(Event::Observed(Ok(deployed.clone())));
-    for _ in 0..12 {
-        if actions == [Action::Issue] {
-            bench.availability = outage.clone();
-            assert_eq!(bench.send(Event::Issued(Err((Stage::Issue, down.clone())))), [Action::WakeAt(None)]);
-            bench.availability = Availability::Ready;
-            assert_eq!(bench.send(Event::IssuerBack), [Action::Observe]);
-        } else {
-            let [Action::WakeAt(Some(at))] = actions[..] else { panic!("{actions:?}") };
-            assert!(at.since(bench.now) <= Duration::from_secs(9), "{at}");
-            bench.now = at;
-            assert_eq!(bench.send(Event::Look), [Action::Observe]);
-        }
-        actions = bench.send(Event::Observed(Ok(deployed.clone())));
-    }
-}
-
-#[test]
-fn a_pair_that_cannot_be_judged_is_looked_at_when_it_is_due() {
-    let mut bench = Bench::new();
-    let leaf = bench.leaf();
-    let mut seen = samples::blank(&bench.entry, NOW);
-    seen.live = samples::live(&leaf);
-    seen.live.trusted = None;
-    let due = schedule_of(&bench, &leaf);
-    bench.now = due.minus(Duration::from_secs(20));
-    bench.send(Event::Look);
-    assert_eq!(bench.send(Event::Observed(Ok(seen.clone()))), [Action::WakeAt(Some(due))]);
-    bench.now = due;
-    bench.send(Event::Look);
-    assert_eq!(bench.send(Event::Observed(Ok(seen))), [Action::Issue]);
 }
 
 #[test]
@@ -418,24 +253,6 @@ fn files_that_vanish_shorten_the_waits_that_began_while_they_were_there() {
 }
 
 #[test]
-fn the_guard_against_loops_lets_nothing_expire() {
-    let mut bench = Bench::new();
-    let leaf = bench.settle();
-    let deployed = bench.deployed(&leaf);
-    bench.now = schedule_of(&bench, &leaf);
-    // Counted under a clock that was ahead.
-    bench.state.memory.issued = vec![bench.now.plus(DAY); ISSUANCES_PER_LIFETIME];
-    bench.send(Event::Look);
-    let lifetime = leaf.lifetime();
-    let last = leaf.not_after.minus(lifetime / 20);
-    assert_eq!(bench.send(Event::Observed(Ok(deployed.clone()))), [Action::WakeAt(Some(last))]);
-    assert_eq!(bench.state.memory.failures[&Stage::Issue].trouble.reason, Reason::DriftLoop);
-    bench.now = last;
-    bench.send(Event::Look);
-    assert_eq!(bench.send(Event::Observed(Ok(deployed))), [Action::Issue]);
-}
-
-#[test]
 fn a_guest_that_is_off_is_looked_for_every_minute_at_last_and_costs_no_attempt() {
     let mut bench = Bench::new();
     let leaf = bench.leaf();
@@ -459,4 +276,54 @@ fn a_guest_that_is_off_is_looked_for_every_minute_at_last_and_costs_no_attempt()
     bench.send(Event::Activated(Err(command_failed())));
     let actions = bench.send(Event::Activated(Err(Trouble::new(Reason::GuestOff, "away"))));
     assert_eq!(actions, [Action::WakeAt(Some(bench.now.plus(crate::backoff::WAITING)))]);
+}
+
+#[test]
+fn a_trouble_that_a_look_told_of_is_over_when_a_look_no_longer_does() {
+    for reason in
+        [Reason::StorageAbsent, Reason::StorageHangs, Reason::Symlink, Reason::NotAFile, Reason::IoError]
+    {
+        let mut bench = Bench::new();
+        let leaf = bench.settle();
+        let good = bench.deployed(&leaf);
+        let mut bad = good.clone();
+        bad.target_trouble = Some(Trouble::new(reason, "in the way"));
+        bad.live = samples::nothing();
+        bench.send(Event::Look);
+        bench.send(Event::Observed(Ok(bad)));
+        assert!(bench.state.memory.failures.contains_key(&Stage::Write), "{reason}");
+        let mut elsewhere = good.clone();
+        elsewhere.live = samples::nothing();
+        bench.send(Event::Look);
+        assert_eq!(bench.send(Event::Observed(Ok(elsewhere))), [Action::Restore], "{reason}: at once");
+        assert!(bench.state.memory.failures.is_empty(), "{reason}");
+    }
+}
+
+#[test]
+fn a_trouble_that_writing_met_keeps_its_spacing_whatever_looks_see() {
+    for reason in [Reason::Symlink, Reason::NotAFile, Reason::StorageHangs] {
+        let mut bench = Bench::new();
+        let leaf = bench.settle();
+        let mut seen = bench.deployed(&leaf);
+        seen.live.cert = FileFact::Unreadable { why: "it is a directory".into() };
+        seen.live.leaf = None;
+        bench.send(Event::Look);
+        assert_eq!(bench.send(Event::Observed(Ok(seen.clone()))), [Action::Restore], "{reason}");
+        let mut last = Duration::ZERO;
+        for attempt in 1..=3 {
+            let actions = bench.send(Event::Restored(Err(Trouble::new(reason, "in the way"))));
+            let [Action::WakeAt(Some(at))] = actions[..] else { panic!("{actions:?}") };
+            assert_eq!(bench.state.memory.failures[&Stage::Write].attempts, attempt, "{reason}");
+            assert!(at.since(bench.now) > last, "{reason}, attempt {attempt}");
+            last = at.since(bench.now);
+            // A look in between changes nothing.
+            bench.pass(1);
+            bench.send(Event::Look);
+            assert_eq!(bench.send(Event::Observed(Ok(seen.clone()))), actions, "{reason}");
+            bench.now = at;
+            bench.send(Event::Look);
+            assert_eq!(bench.send(Event::Observed(Ok(seen.clone()))), [Action::Restore], "{reason}");
+        }
+    }
 }

@@ -57,24 +57,24 @@ fn a_window_gives_way_before_what_is_in_use_expires() {
     assert_eq!(look(&mut bench, &seen), [Action::WakeAt(Some(gives_way))], "sooner than the window opens");
 }
 
+/// A command that has run for the present certificate and is to run again, because its consumer goes on with another one
+/// that is good for so long.
+fn in_vain(in_use_for: u64) -> (Bench, Observation) {
+    let (mut bench, mut seen) = written(1800, in_use_for);
+    let own = seen.own.as_ref().unwrap().leaf.fingerprint.clone();
+    seen.ledger.activated = Some(Deed { fingerprint: own, of: "command".into(), at: bench.now });
+    bench.state.memory.reactivate = true;
+    (bench, seen)
+}
+
 #[test]
-fn a_command_without_effect_keeps_to_window_and_budget_once_what_is_in_use_has_expired() {
+fn a_command_without_effect_keeps_to_its_budget_once_what_is_in_use_has_expired() {
     for (in_use_for, runs) in [(MARGIN, true), (0, false)] {
-        let (mut bench, mut seen) = written(1800, in_use_for);
-        let own = seen.own.as_ref().unwrap().leaf.fingerprint.clone();
-        seen.ledger.activated = Some(Deed { fingerprint: own, of: "command".into(), at: bench.now });
-        bench.state.memory.reactivate = true;
-        let opens = bench.now.plus(Duration::from_secs(1800));
-
-        bench.entry.window = Some(quarter());
-        let actions = look(&mut bench, &seen);
-        let expected = if runs { Action::Activate } else { Action::WakeAt(Some(opens)) };
-        assert_eq!(actions, std::slice::from_ref(&expected), "in use for {in_use_for} s");
-
-        bench.state.phase = Phase::Idle;
-        bench.entry.window = None;
+        let (mut bench, seen) = in_vain(in_use_for);
         bench.entry.command.as_mut().unwrap().min_interval = Some(Duration::from_secs(3600));
         bench.last_run = Some(bench.now.minus(Duration::from_secs(1800)));
+        let spent = bench.now.plus(Duration::from_secs(1800));
+        let expected = if runs { Action::Activate } else { Action::WakeAt(Some(spent)) };
         assert_eq!(look(&mut bench, &seen), [expected], "in use for {in_use_for} s");
 
         bench.state.phase = Phase::Idle;
@@ -87,6 +87,96 @@ fn a_command_without_effect_keeps_to_window_and_budget_once_what_is_in_use_has_e
         };
         bench.send(Event::Ordered(order));
         assert_eq!(bench.send(Event::Observed(Ok(seen))), [Action::Activate], "an operator does not wait");
+    }
+}
+
+#[test]
+fn a_command_without_effect_is_repeated_once_an_hour_outside_of_its_window_when_what_is_in_use_has_expired() {
+    let (mut bench, mut seen) = in_vain(0);
+    let daily = Window { cron: "0 0 1 1 *".into(), ..quarter() };
+    bench.entry.window = Some(daily);
+    for _ in 0..3 {
+        let ran = seen.ledger.activated.as_ref().unwrap().at;
+        let next = ran.plus(Duration::from_secs(3600));
+        assert_eq!(look(&mut bench, &seen), [Action::WakeAt(Some(next))]);
+        assert_eq!(bench.state.memory.failures[&Stage::Activate].next_attempt_at, next, "and says so");
+        bench.now = next;
+        assert_eq!(look(&mut bench, &seen), [Action::Activate]);
+        seen.ledger.activated.as_mut().unwrap().at = bench.now;
+        bench.state.phase = Phase::Idle;
+    }
+}
+
+#[test]
+fn a_run_that_failed_counts_for_the_hour_and_a_window_that_opens_sooner_is_used() {
+    let (mut bench, seen) = in_vain(0);
+    bench.entry.window = Some(quarter());
+    let opens = bench.now.plus(Duration::from_secs(1800));
+    assert_eq!(look(&mut bench, &seen), [Action::WakeAt(Some(opens))]);
+    bench.now = opens;
+    assert_eq!(look(&mut bench, &seen), [Action::Activate]);
+    // It failed near the end of the window: the next one opens within the hour.
+    bench.state.phase = Phase::Idle;
+    bench.pass(1000);
+    bench.last_run = Some(bench.now);
+    assert_eq!(look(&mut bench, &seen), [Action::WakeAt(Some(opens.plus(Duration::from_secs(3600))))]);
+    bench.state.phase = Phase::Idle;
+    bench.entry.window = Some(Window { cron: "0 0 1 1 *".into(), ..quarter() });
+    let hour = bench.now.plus(Duration::from_secs(3600));
+    assert_eq!(look(&mut bench, &seen), [Action::WakeAt(Some(hour))]);
+}
+
+#[test]
+fn the_hourly_repetition_keeps_to_a_budget_that_is_longer() {
+    let (mut bench, seen) = in_vain(0);
+    bench.entry.window = Some(Window { cron: "0 0 1 1 *".into(), ..quarter() });
+    bench.entry.command.as_mut().unwrap().min_interval = Some(Duration::from_secs(7200));
+    bench.last_run = Some(bench.now);
+    let until = bench.now.plus(Duration::from_secs(7200));
+    assert_eq!(look(&mut bench, &seen), [Action::WakeAt(Some(until))]);
+    bench.now = until;
+    assert_eq!(look(&mut bench, &seen), [Action::Activate]);
+}
+
+#[test]
+fn while_a_command_waits_for_its_window_no_earlier_look_at_its_consumer_is_told_of() {
+    let (mut bench, seen) = in_vain(86_400);
+    bench.entry.window = Some(quarter());
+    let serves_other = Trouble::new(Reason::ServesOther, "another one");
+    bench.entry.verify = super::proof::tls();
+    bench.state.memory.rerun = true;
+    bench.state.memory.fail(Stage::Verify, serves_other, None, bench.now);
+    let opens = bench.now.plus(Duration::from_secs(1800));
+    assert_eq!(look(&mut bench, &seen), [Action::WakeAt(Some(opens))]);
+    let told = bench.state.memory.failures.values().map(|failure| failure.next_attempt_at);
+    assert_eq!(told.collect::<Vec<_>>(), [opens, opens]);
+    bench.now = opens;
+    assert_eq!(look(&mut bench, &seen), [Action::Activate]);
+}
+
+#[test]
+fn a_run_that_lies_in_the_future_holds_nothing_back() {
+    let (mut bench, mut seen) = in_vain(0);
+    bench.entry.window = Some(quarter());
+    seen.ledger.activated.as_mut().unwrap().at = bench.now.plus(DAY);
+    assert_eq!(look(&mut bench, &seen), [Action::Activate]);
+}
+
+#[test]
+fn who_ordered_a_new_certificate_is_in_no_hurry_to_see_the_present_one_used() {
+    for (reissue, runs) in [(false, true), (true, false)] {
+        let (mut bench, seen) = written(1800, 86_400);
+        bench.entry.window = Some(quarter());
+        bench.state.memory.reissue = reissue;
+        bench.state.memory.order =
+            Some(Order { reach: Reach::Verified, urgent: true, at: bench.now.minus(Duration::from_secs(9)) });
+        // The issuer was asked, and is away.
+        let away = Trouble::new(Reason::CaUnreachable, "refused");
+        let next_look = bench.now.plus(Duration::from_secs(10));
+        bench.state.memory.fail(Stage::Issue, away.clone(), None, bench.now);
+        bench.availability = Availability::Unavailable { trouble: away, next_look };
+        let actions = look(&mut bench, &seen);
+        assert_eq!(actions == [Action::Activate], runs, "reissue {reissue}: {actions:?}");
     }
 }
 

@@ -257,3 +257,30 @@ fn after_every_run_of_the_command_it_is_looked_what_the_consumer_does() {
     assert_eq!(next(&mut bench, Event::Rechecked(Ok(reverted))), Action::Deliver);
     assert_eq!(next(&mut bench, Event::Delivered(Ok(deployed))), Action::Verify);
 }
+
+#[test]
+fn a_look_that_is_put_off_again_does_not_hold_back_a_command_that_failed() {
+    let mut bench = verifying();
+    bench.entry.rollback = true;
+    proven(&mut bench);
+    let leaf = renewed(&mut bench, Some(true));
+    let written = bench.written(&leaf);
+    bench.state.phase = Phase::Working { work: Work::Activate, again: false };
+    bench.state.seen = Some(written.clone());
+    assert_eq!(next(&mut bench, Event::Activated(Err(command_failed()))), Action::Verify, "once");
+    let mut runs = 0;
+    let mut action = next(&mut bench, fails(Reason::LookPutOff));
+    for _ in 0..6 {
+        bench.now = wake(&action);
+        bench.send(Event::Look);
+        action = match next(&mut bench, Event::Observed(Ok(written.clone()))) {
+            Action::Verify => next(&mut bench, fails(Reason::LookPutOff)),
+            Action::Activate => {
+                runs += 1;
+                next(&mut bench, Event::Activated(Err(command_failed())))
+            }
+            other => panic!("{other:?}"),
+        };
+    }
+    assert_eq!(runs, 5, "one more look, and then the command");
+}

@@ -242,3 +242,39 @@ fn a_nearer_order_is_fulfilled_while_a_farther_one_goes_on() {
     assert_eq!(bench.state.reached, Some(Reach::Delivered));
     assert_eq!(bench.state.memory.order.as_ref().unwrap().reach, Reach::Verified);
 }
+
+#[test]
+fn an_order_does_nothing_again_beyond_its_reach() {
+    for (reach, again) in [
+        (Reach::Written, (false, false, false)),
+        (Reach::Delivered, (true, false, false)),
+        (Reach::Activated, (true, true, false)),
+        (Reach::Verified, (true, true, true)),
+    ] {
+        let mut memory = Memory::default();
+        let request = Request { reissue: false, redeploy: true, reverify: false, urgent: false, reach };
+        super::order::accept(&mut memory, &request, NOW);
+        assert_eq!((memory.redeliver, memory.reactivate, memory.reverify), again, "{reach:?}");
+    }
+}
+
+#[test]
+fn an_order_forgets_the_failures_on_its_way_and_widens_a_hold() {
+    let stages = [Stage::Observe, Stage::Issue, Stage::Write, Stage::Deliver, Stage::Activate, Stage::Verify];
+    for (reach, left, hold) in [
+        (Reach::Written, &stages[3..], Some(Reach::Delivered)),
+        (Reach::Delivered, &stages[4..], Some(Reach::Delivered)),
+        (Reach::Activated, &stages[5..], Some(Reach::Activated)),
+        (Reach::Verified, &stages[6..], None),
+    ] {
+        let mut memory = Memory::default();
+        for stage in stages {
+            memory.fail(stage, command_failed(), None, NOW);
+        }
+        memory.hold = Some(Hold { fingerprint: "f".into(), reach: Reach::Delivered });
+        let request = Request { reissue: true, redeploy: false, reverify: false, urgent: true, reach };
+        super::order::accept(&mut memory, &request, NOW);
+        assert_eq!(memory.failures.keys().copied().collect::<Vec<_>>(), left, "{reach:?}");
+        assert_eq!(memory.hold.map(|hold| hold.reach), hold, "{reach:?}");
+    }
+}
