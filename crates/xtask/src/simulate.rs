@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use clap::Args;
 use phoenix_testkit::dice::Dice;
-use phoenix_testkit::simulation::{Figures, Plan, simulate};
+use phoenix_testkit::simulation::{Activity, Figures, Plan, simulate};
 
 use crate::shell::{self, command};
 
@@ -106,4 +106,6 @@ fn report(figures: &Figures, what: &str, took: Duration) {
         figures.troubles,
         figures.crashes
     );
+    let worlds = |activity: Activity| format!("{activity:?} {}", figures.activities.worlds(activity));
+    println!("  worlds: {}; with {}", figures.worlds, Activity::ALL.map(worlds).join(", "));
 }

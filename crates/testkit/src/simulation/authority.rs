@@ -78,6 +78,10 @@ pub(super) struct Known {
     /// Its root and password are there.
     pub(super) ready: bool,
     pub(super) breaker: Breaker,
+    /// Version of its password and roots, as the executor told it.
+    pub(super) version: Option<u64>,
+    /// The entry that was called last to try it.
+    pub(super) called: usize,
     /// Requests under way.
     pub(super) busy: usize,
     /// Jobs that wait for their turn.
@@ -87,7 +91,7 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn new(answered: bool) -> Self {
         let breaker = Breaker::new(answered, no_root());
-        Self { ready: false, breaker, busy: 0, waiting: VecDeque::new() }
+        Self { ready: false, breaker, version: None, called: 0, busy: 0, waiting: VecDeque::new() }
     }
 
     /// The executor says whether it has the root. True when the CA can be asked and could not before.
@@ -113,8 +117,18 @@ pub(super) fn doors(entry: &Entry, names: &[IssuerName]) -> Vec<usize> {
 
 /// Those of `doors` that can be asked first, then the others.
 pub(super) fn in_order(doors: &[usize], known: &[Known]) -> Vec<usize> {
-    let (usable, other): (Vec<_>, Vec<_>) = doors.iter().partition(|door| known[**door].breaker.usable());
-    usable.into_iter().chain(other).collect()
+    let breaker = |door: usize| &known[door].breaker;
+    let (first, other): (Vec<usize>, Vec<_>) =
+        doors.iter().partition(|door| breaker(**door).usable() || breaker(**door).is_tried());
+    let pointless = |door: &usize| !first.is_empty() && breaker(*door).has_other_clock();
+    let other: Vec<usize> = other.into_iter().filter(|door| !pointless(door)).collect();
+    first.into_iter().chain(other).collect()
+}
+
+/// An entry is about to ask `doors`: the first of those whose clock differs and that are due is tried by it.
+pub(super) fn begin_trials(doors: &[usize], known: &mut [Known], now: Timestamp) {
+    let mut settles = |door: usize| known[door].breaker.usable() || known[door].breaker.begin_trial(now);
+    let _ = doors.iter().find(|door| settles(**door));
 }
 
 /// Whether one of `doors` can be asked.

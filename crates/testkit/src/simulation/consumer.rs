@@ -6,9 +6,16 @@ use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, Trouble};
 
 use super::Bug;
+use super::activity::Activity;
+use super::clock::span;
 use super::executor::verdict;
 use super::site::Habit;
 use super::world::{Happening, Ward, World};
+
+/// A look that came to nothing.
+pub(super) fn unseen(why: Trouble) -> Verification {
+    Verification { of: None, served: None, takes: false, remarks: Vec::new(), result: Err(why) }
+}
 
 impl World {
     /// A look at what the consumer of an entry uses.
@@ -48,7 +55,8 @@ impl World {
     /// A consumer no longer does what it is told, ends, misses something that it needs, or is restored from a backup.
     pub(super) fn consumer_ails(&mut self, key: usize) {
         let what = self.dice.below(5);
-        let time = self.duration();
+        // One that does not take what is new is noticed when something new comes.
+        let time = if what < 2 { self.duration().max(span(self.plan.lifetime) / 2) } else { self.duration() };
         self.watch.disturbed(key, 0, 2, self.clock.now);
         self.note(Some(key), || format!("its consumer ails in way {what} for {} s", time / 1000));
         let site = &mut self.sites[key];
@@ -93,6 +101,18 @@ impl World {
         Ok(Event::Rechecked(Ok(self.observe(key, entry))))
     }
 
+    fn note_exchange(&mut self, key: usize, newer: bool) {
+        let tracked = self.daemon.tracked.get(key).and_then(Option::as_ref);
+        let known = tracked.and_then(|tracked| tracked.state.memory.rollback.as_ref());
+        let activity = match known {
+            _ if newer => Activity::TriedAgain,
+            Some(rollback) if rollback.ordered => Activity::OrderedBack,
+            _ => Activity::RolledBack,
+        };
+        self.figures.rolled_back += u64::from(!newer);
+        self.figures.activities.saw(activity);
+    }
+
     /// Puts the other of the two kept pairs in place.
     pub(super) fn exchange(&mut self, key: usize, newer: bool) -> Result<(), Trouble> {
         self.writable(key)?;
@@ -104,11 +124,11 @@ impl World {
         }
         let other = site.other.clone().filter(|pair| pair.leaf.not_after > now).ok_or_else(none)?;
         let present = site.own.clone().ok_or_else(none)?;
-        self.figures.rolled_back += u64::from(!newer);
         let taken_back = (!newer).then(|| present.leaf.fingerprint.clone());
         site.commit(other);
         (site.ledger.delivered, site.ledger.activated) = (None, None);
         site.ledger.rolled_back = taken_back;
+        self.note_exchange(key, newer);
         Ok(())
     }
 }

@@ -8,9 +8,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use phoenix_core::backoff::LONGEST;
-use phoenix_core::lifecycle::{Action, Context, Event, State, step};
+use phoenix_core::lifecycle::{Action, Context, Event, State, step, valid_until};
 use phoenix_core::manifest::Entry;
-use phoenix_core::reason::Trouble;
 use phoenix_core::schedule::Jitter;
 use phoenix_core::time::Timestamp;
 use phoenix_core::waves::{Runs, Waves};
@@ -18,6 +17,7 @@ use phoenix_core::waves::{Runs, Waves};
 use super::Bug;
 use super::authority::{self, Known};
 use super::clock::Moment;
+use super::operator::Wishes;
 use super::world::{Happening, World};
 
 /// An entry in force.
@@ -62,14 +62,15 @@ impl World {
     /// When the daemon's timer fires.
     pub(super) fn deadline(&self) -> Option<Moment> {
         self.daemon.up?;
-        let looks = self.daemon.known.iter().filter_map(|known| known.breaker.next_look()).min();
+        let of = |known: &Known| [known.breaker.next_look(), known.breaker.next_call()];
+        let looks = self.daemon.known.iter().flat_map(of).flatten().min();
         let timer = self.daemon.timers.first().map(|(at, _)| *at);
         let departure = self.daemon.waves.next_departure(self.clock.wall());
         [Some(self.daemon.next_poll), Some(self.daemon.next_sweep), looks, timer, departure]
             .into_iter()
             .flatten()
             .min()
-            .map(|at| self.clock.when(at))
+            .map(|at| self.clock.when(at).max(self.awake))
     }
 
     /// The daemon's timer fired, or the clock was set.
@@ -102,6 +103,7 @@ impl World {
             self.send(key, Event::Look);
         }
         self.look_at_issuers();
+        self.call_for_trials();
     }
 
     fn tell_all(&mut self, event: &Event) {
@@ -127,6 +129,7 @@ impl World {
         let at = self.clock.wall();
         let (last_run, invited) = (self.last_run(key, at), self.daemon.waves.is_invited(&key));
         let Some(Some(tracked)) = self.daemon.tracked.get_mut(key) else { return };
+        let wishes = Wishes::of(&tracked.state.memory);
         let availability = authority::availability(&tracked.doors, &self.daemon.known, at);
         let context = Context {
             entry: &tracked.entry,
@@ -141,6 +144,12 @@ impl World {
             back_off_past_expiry(&mut state, &mut actions);
         }
         tracked.state = state;
+        if actions.contains(&Action::Issue) {
+            authority::begin_trials(&tracked.doors, &mut self.daemon.known, at);
+        } else if tracked.state.awaits_issuer {
+            let until = valid_until(&tracked.state);
+            tracked.doors.iter().for_each(|door| self.daemon.known[*door].breaker.awaited(until, at));
+        }
         self.figures.steps += 1;
         self.watch.after_step(&self.clock, key, &actions);
         if actions.contains(&Action::Activate) {
@@ -153,6 +162,7 @@ impl World {
                 action => self.daemon.decided.push((key, action)),
             }
         }
+        self.note_orders(key, &wishes);
         self.take_part(key, at);
         let Some(Some(tracked)) = self.daemon.tracked.get(key) else { return };
         self.watch.at_rest(&self.clock, key, tracked, &self.sites[key]);
@@ -279,62 +289,6 @@ impl World {
             .collect();
         for job in waiting {
             self.begin(job);
-        }
-    }
-
-    pub(super) fn informed(&mut self) {
-        let mut better = false;
-        for (known, ca) in self.daemon.known.iter_mut().zip(&self.cas) {
-            better |= known.inform(ca.rooted);
-        }
-        if better {
-            for key in 0..self.daemon.tracked.len() {
-                self.send(key, Event::IssuerBack);
-                self.send(key, Event::Look);
-            }
-        }
-        self.look_at_issuers();
-    }
-
-    fn look_at_issuers(&mut self) {
-        let at = self.clock.wall();
-        for issuer in 0..self.daemon.known.len() {
-            if self.daemon.known[issuer].breaker.begin_look(at) {
-                let mood = self.cas[issuer].mood;
-                let after = mood.latency(&mut self.dice).min(10_000);
-                self.later(after, Happening::Looked(self.daemon.epoch, issuer, mood.illness()));
-            }
-        }
-    }
-
-    /// A look at a CA ended.
-    pub(super) fn looked(&mut self, issuer: usize, trouble: Option<Trouble>) {
-        let result = trouble.map_or(Ok(()), Err);
-        if self.daemon.known[issuer].breaker.looked(result, self.clock.wall()) {
-            self.issuer_back(issuer);
-        }
-    }
-
-    /// Takes in what a job learnt about CAs.
-    pub(super) fn take_news(&mut self, news: Vec<(usize, Option<Trouble>)>) {
-        for (issuer, trouble) in news {
-            match trouble {
-                Some(trouble) => {
-                    self.daemon.known[issuer].breaker.unreachable(trouble, self.clock.wall());
-                }
-                None => {
-                    if self.daemon.known[issuer].breaker.answered() {
-                        self.issuer_back(issuer);
-                    }
-                }
-            }
-        }
-    }
-
-    fn issuer_back(&mut self, issuer: usize) {
-        self.cas[issuer].answered = true;
-        for key in 0..self.daemon.tracked.len() {
-            self.send(key, Event::IssuerBack);
         }
     }
 }

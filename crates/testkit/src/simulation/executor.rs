@@ -9,7 +9,9 @@ use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::time::Timestamp;
 
 use super::Bug;
+use super::activity::Activity;
 use super::authority::doors;
+use super::consumer::unseen;
 use super::site::{Live, MODE, Pair, command_digest};
 use super::world::{Asking, Door, Errand, Happening, Ward, World, gone};
 
@@ -22,7 +24,7 @@ impl World {
         let Some(job) = self.jobs.get(&id) else { return Err(gone()) };
         let (key, errand) = (job.key, job.errand.clone());
         let entry = self.known(key, job.version)?;
-        if !matches!(errand, Errand::Deliver(_) | Errand::Verify | Errand::Recheck(_)) {
+        if !matches!(errand, Errand::Deliver(_) | Errand::Verify { .. } | Errand::Recheck(_)) {
             self.recover(key);
         }
         match errand {
@@ -36,24 +38,31 @@ impl World {
             }
             // A command may be that of several entries: that is done elsewhere.
             Errand::Ask(_) | Errand::Activate(_) => Ok(Event::Look),
-            Errand::Install(stage, leaf) => {
+            Errand::Install(stage, leaf, _) => {
                 self.install(key, stage, leaf)?;
                 Ok(Event::Installed(Ok((self.observe(key, &entry), Vec::new()))))
             }
             Errand::Adopt => {
                 self.adopt(key)?;
+                self.figures.activities.saw(Activity::Adopted);
                 Ok(Event::Adopted(Ok(self.observe(key, &entry))))
             }
             Errand::Restore => {
                 self.writable(key)?;
                 self.sites[key].restore();
+                self.figures.activities.saw(Activity::Restored);
                 Ok(Event::Restored(Ok(self.observe(key, &entry))))
             }
             Errand::Deliver(ward) => {
                 self.deliver(key, &entry, ward)?;
                 Ok(Event::Delivered(Ok(self.observe(key, &entry))))
             }
-            Errand::Verify => {
+            Errand::Verify { has_turn: false } => {
+                self.figures.activities.saw(Activity::LookPutOff);
+                let why = Trouble::new(Reason::LookPutOff, "it had no turn");
+                Ok(Event::Verified(Box::new(unseen(why))))
+            }
+            Errand::Verify { has_turn: true } => {
                 let heard = self.jobs.get(&id).is_some_and(|job| job.epoch == self.daemon.epoch);
                 self.sites[key].consumer.unseen &= !heard;
                 let of = verify_digest(&entry.verify);
@@ -240,7 +249,7 @@ impl World {
             return;
         }
         match errand {
-            Errand::Install(stage, Some(leaf)) => {
+            Errand::Install(stage, Some(leaf), _) => {
                 let now = self.clock.wall();
                 if self.sites[key].stage == Some(stage) && may_begin(&leaf, now) && self.writable(key).is_ok()
                 {

@@ -1,16 +1,15 @@
-//! Everything that goes wrong, and the operator.
+//! Everything that goes wrong.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
+use std::time::Duration;
 
-use phoenix_core::facts::Ledger;
-use phoenix_core::lifecycle::{Event, Memory, Reach, Request};
-use phoenix_core::manifest::{Entry, RenewBefore, San};
+use phoenix_core::facts::LeafFacts;
 use phoenix_core::reason::Reason;
 
+use super::activity::Activity;
 use super::authority::Mood;
 use super::clock::{Moment, span};
-use super::site::{Live, Wish};
+use super::site::Live;
 use super::world::{Happening, Ward, World};
 
 impl World {
@@ -34,8 +33,12 @@ impl World {
             }
             Happening::ClockMends => self.set_clock(0),
             Happening::Resume(key) => self.resume(key),
+            Happening::Wakes => self.wakes(),
+            Happening::Writes(key, ref leaf, times) => self.foreign_write(key, leaf, times),
+            Happening::SetRight(issuer) => self.set_right(issuer),
             Happening::Audit => {
                 self.audit();
+                self.back_up();
                 self.later(self.plan.audit(), Happening::Audit);
             }
             Happening::Calm => self.calm(),
@@ -66,13 +69,13 @@ impl World {
         (self.dice.below(most) >> halvings).max(500)
     }
 
-    fn some_key(&mut self) -> usize {
+    pub(super) fn some_key(&mut self) -> usize {
         self.dice.below(self.sites.len() as u64) as usize
     }
 
     fn some_trouble(&mut self) {
         self.figures.troubles += 1;
-        match self.dice.below(22) {
+        match self.dice.below(29) {
             0..=3 => self.ca_ails(),
             4 | 5 => self.storage_ails(),
             6 | 7 => self.guest_ails(),
@@ -80,10 +83,13 @@ impl World {
             10 => self.dies_in = Some(self.dice.below(4)),
             11 => self.power_cut(),
             12 => self.clock_jumps(),
-            13 => self.state_lost(),
-            14 | 15 => self.for_some(Self::outsider),
-            16 | 17 => self.for_some(Self::edit),
-            18 | 19 => self.for_some(Self::consumer_ails),
+            13 | 14 => self.state_lost(),
+            15 => self.for_some(Self::outsider),
+            16 => self.writes_again(),
+            17 | 18 => self.for_some(Self::edit),
+            19..=22 => self.for_some(Self::consumer_ails),
+            23 => self.suspend(),
+            24 => self.turns_are_taken(),
             _ => self.for_some(Self::order),
         }
     }
@@ -104,10 +110,12 @@ impl World {
         self.note(None, || format!("CA {issuer} is {mood:?} for {} s", time / 1000));
         let ca = &mut self.cas[issuer];
         (ca.mood, ca.until, ca.well) = (mood, self.clock.now + time, None);
-        self.later(time, Happening::CaMends(issuer));
+        // What refuses is mended by somebody who changes something.
+        let refuses = matches!(mood, Mood::Distrusts | Mood::Forbids) && self.dice.below(2) == 0;
+        self.later(time, if refuses { Happening::SetRight(issuer) } else { Happening::CaMends(issuer) });
     }
 
-    fn ca_mends(&mut self, issuer: usize) {
+    pub(super) fn ca_mends(&mut self, issuer: usize) {
         self.note(None, || format!("CA {issuer} is well"));
         let ca = &mut self.cas[issuer];
         ca.mood = Mood::Well;
@@ -147,21 +155,56 @@ impl World {
         self.later(time, Happening::GuestMends(guest));
     }
 
-    /// Both processes are gone, for moments or for longer than a lifetime.
-    fn power_cut(&mut self) {
-        let away = self.duration();
-        self.note(None, || format!("power is off for {} s", away / 1000));
-        self.executor_dies(away);
-        self.daemon_dies();
-        // Whatever was to start in between starts with the machine.
-        self.later(away + 1, Happening::DaemonStarts);
-    }
-
     fn clock_jumps(&mut self) {
-        let by = (self.duration() / 1000) as i64 * [-1, 1][self.dice.below(2) as usize];
+        let lifetime = span(self.plan.lifetime);
+        let far = self.dice.below(4) == 0;
+        let by = if far { lifetime + self.dice.below(3 * lifetime) } else { self.duration() };
+        if by > lifetime {
+            self.figures.activities.saw(Activity::ClockFarOff);
+        }
+        let by = (by / 1000) as i64 * [-1, 1][self.dice.below(2) as usize];
         self.set_clock(self.clock.ahead + by);
         let time = self.duration();
         self.later(time, Happening::ClockMends);
+    }
+
+    /// Looks at other consumers take every turn for a while.
+    fn turns_are_taken(&mut self) {
+        let time = self.duration().min(600_000);
+        self.note(None, || format!("every look has to wait for {} s", time / 1000));
+        self.turns_from = self.clock.now + time;
+    }
+
+    /// Another program puts a pair of its own, or an older one of ours, in place of ours again and again.
+    fn writes_again(&mut self) {
+        let (key, times) = (self.some_key(), 3 + self.dice.below(4));
+        let site = &self.sites[key];
+        let (own, old) = (site.own.as_ref().map(|own| own.leaf.clone()), site.earlier.last().cloned());
+        let its_own = self.dice.below(2) == 0;
+        let Some(leaf) = (if its_own { own } else { old }) else { return };
+        let number = self.fresh();
+        let theirs = || LeafFacts {
+            serial: format!("{number:x}"),
+            fingerprint: format!("c{number}"),
+            public_key: format!("k{number}"),
+            not_after: leaf.not_after.minus(Duration::from_secs(1)),
+            ..LeafFacts::clone(&leaf)
+        };
+        let leaf = if its_own { Rc::new(theirs()) } else { leaf };
+        self.foreign_write(key, &leaf, times);
+    }
+
+    fn foreign_write(&mut self, key: usize, leaf: &Rc<LeafFacts>, times: u64) {
+        if !self.troubled || times == 0 {
+            return;
+        }
+        let site = &mut self.sites[key];
+        site.show(leaf);
+        site.touched = true;
+        self.note(Some(key), || format!("another program puts {} in place", leaf.fingerprint));
+        self.seen_by_a_sweep(key);
+        let after = span(self.plan.sweep) / 2 + self.dice.below(span(self.plan.sweep));
+        self.later(after, Happening::Writes(key, leaf.clone(), times - 1));
     }
 
     fn set_clock(&mut self, ahead: i64) {
@@ -178,27 +221,8 @@ impl World {
         self.tick(true);
     }
 
-    /// A state directory is lost.
-    fn state_lost(&mut self) {
-        let key = self.some_key();
-        self.watch.disturbed(key, self.clock.now, 7, self.clock.now);
-        if self.dice.below(2) == 0 {
-            self.note(Some(key), || "the journal is lost".into());
-            self.daemon_dies();
-            self.journal[key] = Memory::default();
-            return;
-        }
-        self.note(Some(key), || "the executor's state is lost".into());
-        self.executor_dies(3_000);
-        let site = &mut self.sites[key];
-        // What was torn then stays torn until somebody looks.
-        (site.own, site.stage, site.intent, site.ledger) = (None, None, None, Ledger::default());
-        site.touched = true;
-        self.seen_by_a_sweep(key);
-    }
-
     /// Nobody can be expected to notice what happened to files before the next sweep.
-    fn seen_by_a_sweep(&mut self, key: usize) {
+    pub(super) fn seen_by_a_sweep(&mut self, key: usize) {
         let calm = self.clock.now + span(self.plan.sweep);
         self.watch.disturbed(key, calm, 1, self.clock.now);
     }
@@ -222,88 +246,12 @@ impl World {
         self.note(Some(key), || format!("an outsider touches the files, in way {what}"));
     }
 
-    fn order(&mut self, key: usize) {
-        let reaches = [Reach::Written, Reach::Delivered, Reach::Activated, Reach::Verified, Reach::Verified];
-        let reach = reaches[self.dice.below(5) as usize];
-        let kind = self.dice.below(5);
-        let request = Request {
-            reissue: kind == 0,
-            redeploy: kind == 1,
-            reverify: kind == 2,
-            urgent: kind == 0,
-            reach,
-        };
-        if self.daemon.up.is_some() {
-            self.watch.disturbed(key, 0, 1, self.clock.now);
-            self.send(key, Event::Ordered(request));
-        }
-    }
-
-    /// The manifest is edited.
-    fn edit(&mut self, key: usize) {
-        self.watch.disturbed(key, self.clock.now + 2 * span(self.plan.poll), 2, self.clock.now);
-        let Some(old) = self.sites[key].written.entry.clone() else { return };
-        let mut entry = Entry::clone(&old);
-        let mut present = true;
-        match self.dice.below(6) {
-            0 | 1 => entry.sans = self.other_names(&entry),
-            2 => entry.renew_before = RenewBefore::Percent(10 + self.dice.below(60) as u8),
-            3 => {
-                let fresh = self.fresh();
-                if let Some(command) = &mut entry.command {
-                    command.argv = vec!["/usr/sbin/pct".into(), format!("c{fresh}")];
-                }
-            }
-            4 => entry.paused = true,
-            _ => present = false,
-        }
-        if entry.paused || !present {
-            let time = self.duration();
-            self.paused.insert(key);
-            self.later(time, Happening::Resume(key));
-        }
-        let original = present.then(|| Rc::new(entry));
-        if original.is_none() {
-            self.removed.insert(key, old);
-        }
-        self.write_manifest(key, original);
-    }
-
-    fn other_names(&mut self, entry: &Entry) -> Vec<San> {
-        let mut names: Vec<San> =
-            entry.sans.iter().filter(|san| matches!(san, San::Dns(_))).cloned().collect();
-        let last = self.dice.below(200) as u8;
-        names.push(San::Ip(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))));
-        names
-    }
-
-    fn write_manifest(&mut self, key: usize, entry: Option<Rc<Entry>>) {
-        let version = self.fresh();
-        self.note(Some(key), || format!("the manifest is edited, version {version}"));
-        self.sites[key].written = Wish { entry, version };
-        self.edited = true;
-        if self.dice.below(4) > 0 {
-            let after = 1_000 + self.dice.below(3_000);
-            self.later(after, Happening::Hint);
-        }
-    }
-
-    fn resume(&mut self, key: usize) {
-        if !self.paused.remove(&key) {
-            return;
-        }
-        let old = self.removed.remove(&key).or_else(|| self.sites[key].written.entry.clone());
-        let Some(old) = old else { return };
-        let calm = self.clock.now + 2 * span(self.plan.poll);
-        self.watch.disturbed(key, calm, 2, self.clock.now);
-        self.write_manifest(key, Some(Rc::new(Entry { paused: false, ..Entry::clone(&old) })));
-    }
-
     /// Every trouble ends.
     fn calm(&mut self) {
         self.troubled = false;
         self.note(None, || "all troubles end".into());
         (self.daemon.dies_in, self.dies_in) = (None, None);
+        self.turns_from = self.clock.now;
         (0..self.cas.len()).for_each(|issuer| {
             self.cas[issuer].rooted = true;
             self.ca_mends(issuer);

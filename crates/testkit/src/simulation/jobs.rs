@@ -3,12 +3,14 @@
 use std::rc::Rc;
 
 use phoenix_core::facts::LeafFacts;
-use phoenix_core::lifecycle::{Action, Event, Offer, Verification};
+use phoenix_core::lifecycle::{Action, Event, Offer};
 use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, Trouble};
 
+use super::activity::Activity;
 use super::authority;
 use super::clock::{Moment, span};
+use super::consumer::unseen;
 use super::world::{Door, Errand, Happening, Job, Ward, World, gone, stage_of};
 
 /// Requests at a time and CA.
@@ -35,14 +37,15 @@ impl World {
                     |issuer: usize| Door { issuer, outages: self.daemon.known[issuer].breaker.outages() };
                 Errand::Prepare(order.into_iter().rev().map(door).collect())
             }
-            Action::Install(Offer { stage, chain, .. }) => {
-                Errand::Install(stage.parse().unwrap_or(0), self.offers.remove(&chain))
+            Action::Install(Offer { stage, chain, issuer, .. }) => {
+                let place = self.names.iter().position(|name| *name == issuer).unwrap_or(0);
+                Errand::Install(stage.parse().unwrap_or(0), self.offers.remove(&chain), place)
             }
             Action::Adopt => Errand::Adopt,
             Action::Restore => Errand::Restore,
             Action::Deliver => Errand::Deliver(ward),
             Action::Activate => Errand::Activate(ward),
-            Action::Verify => Errand::Verify,
+            Action::Verify => Errand::Verify { has_turn: true },
             Action::Recheck => Errand::Recheck(ward),
             Action::Rollback => Errand::Exchange { newer: false },
             Action::Reinstate => Errand::Exchange { newer: true },
@@ -82,8 +85,12 @@ impl World {
 
     /// The executor takes a job on: one thing at a time for an entry and in a guest.
     pub(super) fn begin(&mut self, id: u64) {
+        let patience = self.patience();
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.begun = true;
+        if let Errand::Verify { has_turn } = &mut job.errand {
+            *has_turn = self.turns_from <= self.clock.now + patience;
+        }
         let members: Vec<usize> = job.others.iter().map(|(key, ..)| *key).chain([job.key]).collect();
         let lanes = members.iter().map(|key| self.sites[*key].lane).max().unwrap_or(0);
         let site = &mut self.sites[job.key];
@@ -103,7 +110,11 @@ impl World {
                 time
             }
             Errand::Ask(_) => 0,
-            Errand::Verify => 20 + self.dice.below(3_000),
+            Errand::Verify { has_turn: false } => patience,
+            Errand::Verify { has_turn: true } => {
+                from = from.max(self.turns_from);
+                20 + self.dice.below(3_000)
+            }
             _ if hangs => HANGS,
             _ => 3 + self.dice.below(40),
         };
@@ -112,12 +123,21 @@ impl World {
         }
         let changes = !matches!(
             job.errand,
-            Errand::Observe | Errand::Prepare(_) | Errand::Ask(_) | Errand::Verify | Errand::Recheck(_)
+            Errand::Observe
+                | Errand::Prepare(_)
+                | Errand::Ask(_)
+                | Errand::Verify { .. }
+                | Errand::Recheck(_)
         );
         if changes {
             self.executor_may_die(from - self.clock.now, time);
         }
         self.later(from + time - self.clock.now, Happening::JobEnds(id));
+    }
+
+    /// How long a look at a consumer waits for its turn, as `Patience` of the schedule has it.
+    fn patience(&self) -> Moment {
+        (span(self.plan.lifetime) / 50).min(30_000)
     }
 
     /// A change of the host begins after `wait` and takes `time`: it may be the last one.
@@ -142,13 +162,7 @@ impl World {
             Errand::Restore => Event::Restored(Err(trouble)),
             Errand::Deliver(_) => Event::Delivered(Err(trouble)),
             Errand::Activate(_) => return self.wave_ends(&job, Err(trouble)),
-            Errand::Verify => Event::Verified(Box::new(Verification {
-                of: None,
-                served: None,
-                takes: false,
-                remarks: Vec::new(),
-                result: Err(trouble),
-            })),
+            Errand::Verify { .. } => Event::Verified(Box::new(unseen(trouble))),
             Errand::Recheck(_) => Event::Rechecked(Err(trouble)),
             Errand::Exchange { newer: false } => Event::RolledBack(Err(trouble)),
             Errand::Exchange { newer: true } => Event::Reinstated(Err(trouble)),
@@ -169,6 +183,9 @@ impl World {
         }
         if let Errand::Ask(asking) = &job.errand {
             self.take_news(asking.news.clone());
+        }
+        if let (Errand::Install(.., issuer), Event::Installed(result)) = (&job.errand, &event) {
+            self.note_clock(*issuer, result.as_ref().err().cloned());
         }
         self.send(key, event);
     }
@@ -299,6 +316,9 @@ impl World {
                 let chain = leaf.serial.clone();
                 self.offers.insert(chain.clone(), leaf);
                 let issuer = at.map_or(0, |(door, _)| door.issuer);
+                if job.entry.issuers.first() != Some(&self.names[issuer]) {
+                    self.figures.activities.saw(Activity::FellBack);
+                }
                 let issuer = self.names[issuer].clone();
                 let reachable = self.reaches(key);
                 let offer = Offer { stage: stage.to_string(), issuer, chain, reachable };

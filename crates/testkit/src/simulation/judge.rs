@@ -7,7 +7,8 @@ use phoenix_core::lifecycle::{Phase, Stage};
 use phoenix_core::reason::Reason;
 use phoenix_core::schedule::{Jitter, renew_before};
 
-use super::clock::{Moment, to_moment};
+use super::activity::Activity;
+use super::clock::{Moment, span, to_moment};
 use super::world::World;
 
 /// Longest spacing while something is valid, and when nothing is.
@@ -21,10 +22,44 @@ impl World {
     pub(super) fn audit(&mut self) {
         for key in 0..self.sites.len() {
             self.is_alive(key);
+            self.note_reasons(key);
+            self.is_unblocked(key);
             if let Some(Some(tracked)) = self.daemon.tracked.get(key) {
                 self.watch.waits(&self.clock, key, tracked, &self.daemon.known);
                 self.watch.waits_in_time(&self.clock, key, tracked);
             }
+        }
+    }
+
+    fn note_reasons(&mut self, key: usize) {
+        let Some(Some(tracked)) = self.daemon.tracked.get(key) else { return };
+        for failure in tracked.state.memory.failures.values() {
+            let activity = match failure.trouble.reason {
+                Reason::WindowClosed => Activity::WindowClosed,
+                Reason::RestartBudget => Activity::RestartBudget,
+                Reason::ForeignWriter => Activity::ForeignWriter,
+                Reason::DriftLoop => Activity::DriftLoop,
+                _ => continue,
+            };
+            self.figures.activities.saw(activity);
+        }
+    }
+
+    /// What a CA refused is tried again soon after something about that CA was changed.
+    fn is_unblocked(&mut self, key: usize) {
+        let Some(Some(tracked)) = self.daemon.tracked.get(key) else { return };
+        let changed = tracked.doors.iter().filter_map(|door| self.cas[*door].changed).max();
+        let (Some(changed), Some(good)) = (changed, self.good_since(key)) else { return };
+        let noticed = changed.max(good) + 2 * span(self.plan.poll) + self.slack();
+        let failure = tracked.state.memory.failures.get(&Stage::Issue);
+        let refused = failure.filter(|failure| {
+            matches!(failure.trouble.reason, Reason::TokenRefused | Reason::CaForbids)
+                && to_moment(failure.at) < changed
+        });
+        if let Some(failure) = refused.filter(|_| noticed < self.clock.now) {
+            let reason = failure.trouble.reason;
+            let what = format!("its CA was changed, and it still waits after {reason}");
+            self.watch.fail(&self.clock, key, what);
         }
     }
 
@@ -72,8 +107,9 @@ impl World {
             .filter(|door| self.cas[**door].rooted)
             .filter_map(|door| self.cas[*door].well)
             .min()?;
-        let all = [ca, self.storages[site.root].well?, self.executor?, self.daemon.up?, self.clock_right?];
-        let good = all.into_iter().max()?.max(self.watch.calm(key));
+        let host = [self.executor?, self.daemon.up?, self.clock_right?, self.awake];
+        let all = host.into_iter().chain([ca, self.storages[site.root].well?]);
+        let good = all.max()?.max(self.watch.calm(key));
         Some(good.max(self.held_back(key)))
     }
 
@@ -96,16 +132,17 @@ impl World {
             let entry = &tracked.entry;
             let budget = entry.command.as_ref().and_then(|command| command.min_interval);
             let gated = entry.window.is_some() || budget.is_some();
+            // What an operator took back stays so until its renewal.
+            let rollback = tracked.state.memory.rollback.as_ref();
+            let ordered = rollback.is_some_and(|rollback| rollback.ordered);
             let left = tracked.state.memory.failures.iter().find(|(stage, failure)| {
                 let waits = gated && **stage >= Stage::Activate;
-                !waits
-                    && !matches!(
-                        failure.trouble.reason,
-                        Reason::DriftLoop
-                            | Reason::ForeignWriter
-                            | Reason::WindowClosed
-                            | Reason::RestartBudget
-                    )
+                let stays = ordered && failure.trouble.reason == Reason::RolledBack;
+                let told = matches!(
+                    failure.trouble.reason,
+                    Reason::DriftLoop | Reason::ForeignWriter | Reason::WindowClosed | Reason::RestartBudget
+                );
+                !(waits || stays || told)
             });
             if let Some((stage, failure)) = left {
                 let reason = failure.trouble.reason;

@@ -11,19 +11,22 @@
 //! |---|---|
 //! | `world` | everything that there is, and the loop that moves time |
 //! | `population` | the entries, CAs, storages and guests that a seed makes |
-//! | `faults` | what goes wrong, and the operator |
+//! | `faults`, `power` | what goes wrong |
+//! | `operator` | orders, edits of the manifest, issuers that are set right |
 //! | `daemon` | the daemon's engine around the real state machine |
-//! | `manifest` | its following of the manifest |
+//! | `manifest`, `issuers` | its following of the manifest, and of the CAs |
 //! | `fleet` | commands that several entries share |
-//! | `authority` | the CAs, and what the daemon makes of them |
+//! | `authority` | the CAs, and what the daemon knows of one |
 //! | `jobs` | carrying actions out |
 //! | `executor` | operations of the executor, its death and recovery |
 //! | `site` | one entry on the host |
 //! | `consumer` | what consumers use, and what is seen of it |
 //! | `watch`, `shared`, `judge` | what must hold at every step, of commands, and at a look at everything |
+//! | `activity` | what a world saw |
 //! | `words` | events in words, for a trace |
 //! | `clock` | virtual time |
 
+mod activity;
 mod authority;
 mod clock;
 mod consumer;
@@ -31,10 +34,13 @@ mod daemon;
 mod executor;
 mod faults;
 mod fleet;
+mod issuers;
 mod jobs;
 mod judge;
 mod manifest;
+mod operator;
 mod population;
+mod power;
 mod shared;
 mod site;
 #[cfg(test)]
@@ -47,6 +53,7 @@ use std::fmt;
 use std::ops::AddAssign;
 use std::time::Duration;
 
+pub use activity::{Activities, Activity};
 use clock::{Moment, span};
 use world::World;
 
@@ -136,6 +143,10 @@ pub struct Figures {
     pub troubles: u64,
     /// Deaths of a process.
     pub crashes: u64,
+    /// Worlds.
+    pub worlds: u64,
+    /// What they saw.
+    pub activities: Activities,
 }
 
 impl Figures {
@@ -156,6 +167,8 @@ impl AddAssign for Figures {
         self.runs += other.runs;
         self.troubles += other.troubles;
         self.crashes += other.crashes;
+        self.worlds += other.worlds;
+        self.activities += other.activities;
     }
 }
 

@@ -48,7 +48,15 @@ impl World {
 
     fn found_ca(&mut self, issuer: usize) {
         let rooted = self.dice.below(4) > 0;
-        self.cas.push(Ca { mood: Mood::Well, well: Some(0), rooted, answered: false, until: 0 });
+        self.cas.push(Ca {
+            mood: Mood::Well,
+            well: Some(0),
+            rooted,
+            answered: false,
+            until: 0,
+            version: 0,
+            changed: None,
+        });
         if !rooted {
             let after = self.dice.below(span(self.plan.lifetime) / 4);
             self.later(after, Happening::Rooted(issuer));
@@ -151,7 +159,7 @@ fn entry(plan: &Plan, dice: &mut Dice, issuers: &[IssuerName], number: usize, gu
         key_type: KeyType::EcP256,
         key_policy: KeyPolicy::Rotate,
         verify: looked_at.then(look).into_iter().collect(),
-        rollback: looked_at && dice.below(2) == 0,
+        rollback: looked_at && dice.below(3) > 0,
         window: (dice.below(5) == 0).then(|| window(plan, dice)),
         paused: false,
         stage_errors: Vec::new(),

@@ -138,6 +138,8 @@ pub(super) struct Site {
     pub(super) consumer: Consumer,
     /// Somebody outside touched the live files since we wrote them.
     pub(super) touched: bool,
+    /// The records are from an older copy: what they say was done was done, and then something else was.
+    pub(super) outdated: bool,
 }
 
 impl Site {
@@ -159,7 +161,15 @@ impl Site {
             lane: 0,
             consumer: Consumer::default(),
             touched: false,
+            outdated: false,
         }
+    }
+
+    /// An older copy of the executor's records comes back.
+    pub(super) fn restore_records(&mut self, own: Option<Pair>, other: Option<Pair>, ledger: Ledger) {
+        (self.own, self.other, self.ledger) = (own, other, ledger);
+        (self.stage, self.intent) = (None, None);
+        (self.touched, self.outdated) = (true, true);
     }
 
     /// Finishes an interrupted installation.
@@ -186,6 +196,7 @@ impl Site {
 
     /// Records a pair as the newest generation.
     pub(super) fn record(&mut self, pair: Pair) {
+        self.outdated = false;
         if let Some(old) = self.own.take() {
             self.other = Some(old.clone());
             self.earlier.push(old.leaf);

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use phoenix_core::facts::{Deed, LeafFacts};
+use phoenix_core::backoff::LONGEST_EXPIRED;
+use phoenix_core::facts::{Deed, LeafFacts, Observation};
 use phoenix_core::lifecycle::{
     Action, Availability, Event, Memory, Phase, Reach, RollbackStep, Stage, Standing, State,
     delivered_by_command, is_own, standing,
@@ -201,7 +202,7 @@ impl Watch {
     /// What is said to be done really was.
     fn really_done(&mut self, clock: &Clock, key: usize, tracked: &Tracked, site: &Site) {
         let Some(seen) = &tracked.state.seen else { return };
-        let own = seen.own.as_ref().filter(|own| !own.adopted && is_own(seen, own));
+        let own = seen.own.as_ref().filter(|own| !own.adopted && !site.outdated && is_own(seen, own));
         let Some(own) = own else { return };
         let ran = seen.command_digest.clone().map(|digest| (own.leaf.fingerprint.clone(), digest));
         if ran.is_some() && site.consumer.ran != ran {
@@ -220,7 +221,14 @@ impl Watch {
     pub(super) fn waits(&mut self, clock: &Clock, key: usize, tracked: &Tracked, known: &[Known]) {
         let waits =
             tracked.state.phase == Phase::Idle && tracked.state.awaits_issuer && tracked.wake.is_none();
-        if waits && authority::availability(&tracked.doors, known, clock.wall()) == Availability::Ready {
+        // Where the clocks differ, one of those who wait is called when a trial is due.
+        let soon = clock.wall().plus(LONGEST_EXPIRED);
+        let called = tracked
+            .doors
+            .iter()
+            .any(|door| known[*door].breaker.next_call().is_some_and(|call| call <= soon));
+        let ready = authority::availability(&tracked.doors, known, clock.wall()) == Availability::Ready;
+        if waits && ready && !called {
             self.fail(clock, key, "it waits for an issuer that can be asked");
         }
     }
@@ -241,7 +249,7 @@ impl Watch {
     /// What begins.
     pub(super) fn begins(&mut self, clock: &Clock, key: usize, errand: &Errand) {
         self.note(clock, Some(key), || match errand {
-            Errand::Install(_, leaf) => {
+            Errand::Install(_, leaf, _) => {
                 format!("begins: Install {:?}", leaf.as_ref().map(|leaf| &leaf.fingerprint))
             }
             other => format!("begins: {other:?}"),
@@ -269,13 +277,13 @@ impl Watch {
 
     fn not_too_early(&mut self, clock: &Clock, key: usize, tracked: &Tracked) {
         let due = tracked.state.finding.as_ref().is_some_and(|finding| finding.reason == Reason::Due);
-        let own = tracked.state.seen.as_ref().and_then(|seen| seen.own.as_ref());
-        let (true, Some(own)) = (due, own) else { return };
-        let lifetime = own.leaf.lifetime();
+        let leaf = tracked.state.seen.as_ref().and_then(leaf_in_place);
+        let (true, Some(leaf)) = (due, leaf) else { return };
+        let lifetime = leaf.lifetime();
         let most = renew_before(tracked.entry.renew_before, lifetime)
             + lifetime * u32::from(Jitter::MAX_PERMILLE) / 1000
             + Duration::from_secs(2);
-        if own.leaf.not_after.since(clock.wall()) > most {
+        if leaf.not_after.since(clock.wall()) > most {
             self.fail(clock, key, "it is renewed earlier than jitter explains");
         }
     }
@@ -323,6 +331,12 @@ fn retries_use_at(tracked: &Tracked, now: Timestamp) -> Option<Timestamp> {
     let failures = memory.failures.iter().filter(|(stage, _)| **stage >= Stage::Deliver);
     let last = failures.map(|(_, failure)| failure.next_attempt_at).max();
     last.filter(|_| is_open && !local && memory.hold.is_none())
+}
+
+/// The certificate that lies on the live paths: ours, or that of another writer.
+fn leaf_in_place(seen: &Observation) -> Option<&LeafFacts> {
+    let own = seen.own.as_ref().filter(|own| is_own(seen, own)).map(|own| &own.leaf);
+    own.or(seen.live.leaf.as_ref())
 }
 
 /// What repeats or takes back.

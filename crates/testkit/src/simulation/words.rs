@@ -9,6 +9,9 @@ pub(super) fn failure(event: &Event) -> Option<(Stage, Reason)> {
     match event {
         Event::Issued(Err((stage, trouble))) => Some((*stage, trouble.reason)),
         Event::Observed(Err(trouble)) => Some((Stage::Observe, trouble.reason)),
+        Event::Installed(Err(trouble)) if trouble.reason == Reason::ClockDiffers => {
+            Some((Stage::Issue, trouble.reason))
+        }
         Event::Installed(Err(trouble)) | Event::Adopted(Err(trouble)) | Event::Restored(Err(trouble)) => {
             Some((Stage::Write, trouble.reason))
         }

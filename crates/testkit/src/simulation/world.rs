@@ -13,6 +13,7 @@ use phoenix_core::waves::Runs;
 use super::authority::Mood;
 use super::clock::{Clock, Moment};
 use super::daemon::Daemon;
+use super::power::Snapshot;
 use super::site::Site;
 use super::watch::Watch;
 use super::{Figures, Plan};
@@ -55,6 +56,12 @@ pub(super) enum Happening {
     ClockMends,
     /// A pause in the manifest ends.
     Resume(usize),
+    /// Another program puts this in place of the live files of an entry, so many times.
+    Writes(usize, Rc<LeafFacts>, u64),
+    /// The machine wakes up.
+    Wakes,
+    /// Somebody changes something about a CA.
+    SetRight(usize),
     /// The next trouble.
     Trouble,
     /// Troubles end; the number of the round.
@@ -79,6 +86,10 @@ pub(super) struct Ca {
     pub(super) answered: bool,
     /// When the present mood ends.
     pub(super) until: Moment,
+    /// Changes with its password and its roots.
+    pub(super) version: u64,
+    /// When that was changed last.
+    pub(super) changed: Option<Moment>,
 }
 
 /// A target root.
@@ -142,7 +153,7 @@ pub(super) enum Errand {
     /// CAs are asked.
     Ask(Asking),
     /// A pair is committed.
-    Install(u64, Option<Rc<LeafFacts>>),
+    Install(u64, Option<Rc<LeafFacts>>, usize),
     /// The live pair is taken over.
     Adopt,
     /// The own copy is put back.
@@ -152,7 +163,10 @@ pub(super) enum Errand {
     /// A command runs.
     Activate(Ward),
     /// The consumer is looked at.
-    Verify,
+    Verify {
+        /// The look has its turn in time.
+        has_turn: bool,
+    },
     /// What lies in a guest is looked at.
     Recheck(Ward),
     /// The previous pair, or the newer one again, is put in place.
@@ -226,6 +240,12 @@ pub(super) struct World {
     pub(super) edited: bool,
     /// Newest version of an entry that the executor has in force.
     pub(super) in_force: u64,
+    /// The machine has not slept since then, or sleeps until then.
+    pub(super) awake: Moment,
+    /// When a look at a consumer has its turn, at the earliest.
+    pub(super) turns_from: Moment,
+    /// The last copy of the state directories.
+    pub(super) snapshot: Option<Snapshot>,
     queue: BTreeMap<(Moment, u64), Happening>,
 }
 
@@ -249,7 +269,7 @@ impl World {
             jobs: BTreeMap::new(),
             offers: BTreeMap::new(),
             watch,
-            figures: Figures::default(),
+            figures: Figures { worlds: 1, ..Figures::default() },
             counter: 0,
             troubled: true,
             ended: false,
@@ -258,6 +278,9 @@ impl World {
             removed: BTreeMap::new(),
             edited: false,
             in_force: 0,
+            awake: 0,
+            turns_from: 0,
+            snapshot: None,
             queue: BTreeMap::new(),
         }
     }
@@ -298,6 +321,16 @@ impl World {
     pub(super) fn fresh(&mut self) -> u64 {
         self.counter += 1;
         self.counter
+    }
+
+    /// Nothing but the CAs goes on for so long.
+    pub(super) fn sleep(&mut self, away: Moment) {
+        let queue = std::mem::take(&mut self.queue);
+        let late = |((at, number), happening): ((Moment, u64), Happening)| {
+            let at = if matches!(happening, Happening::CaMends(_)) { at } else { at + away };
+            ((at, number), happening)
+        };
+        self.queue = queue.into_iter().map(late).collect();
     }
 
     /// Notes something about an entry, or about everything.
@@ -346,6 +379,6 @@ pub(super) const fn stage_of(errand: &Errand) -> Stage {
         Errand::Ask(_) => Stage::Issue,
         Errand::Deliver(_) => Stage::Deliver,
         Errand::Activate(_) | Errand::Recheck(_) => Stage::Activate,
-        Errand::Verify => Stage::Verify,
+        Errand::Verify { .. } => Stage::Verify,
     }
 }
