@@ -79,9 +79,12 @@ impl Machine {
 
     /// A command that runs a program in the machine.
     pub fn command<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Command {
-        let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", LIMIT]).args(enter(self.leader())).args(words).stdin(Stdio::null());
-        command
+        self.entrance().command(words)
+    }
+
+    /// The way into it for another thread, which does not keep it running.
+    pub fn entrance(&self) -> Entrance {
+        Entrance { leader: self.leader() }
     }
 
     /// Runs a program in the machine to its end, however that is.
@@ -98,6 +101,21 @@ impl Machine {
     /// What a unit has logged since the machine was started.
     pub fn journal(&self, unit: &str) -> Result<String> {
         self.sh(&format!("journalctl --boot --output=cat --unit={unit}"))
+    }
+}
+
+/// The way into a machine that somebody else keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Entrance {
+    leader: u32,
+}
+
+impl Entrance {
+    /// A command that runs a program in the machine.
+    pub fn command<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", LIMIT]).args(enter(self.leader)).args(words).stdin(Stdio::null());
+        command
     }
 }
 

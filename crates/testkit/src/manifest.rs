@@ -44,7 +44,16 @@ pub fn operators() -> Result<Vec<Value>> {
 
 /// Every entry of `config/certificate-manifest.recommended.json`, with what its defaults give it.
 pub fn recommended() -> Result<Vec<Value>> {
-    let path = config_file("certificate-manifest.recommended.json");
+    with_defaults("certificate-manifest.recommended.json")
+}
+
+/// Every entry of `config/certificate-manifest.example.json`, with what its defaults give it.
+pub fn example() -> Result<Vec<Value>> {
+    with_defaults("certificate-manifest.example.json")
+}
+
+fn with_defaults(file: &str) -> Result<Vec<Value>> {
+    let path = config_file(file);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let value: Value =
         serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;

@@ -15,17 +15,30 @@ pub struct Ask {
     url: String,
     ca: PathBuf,
     pair: Option<Pair>,
+    body: Option<&'static str>,
 }
 
 impl Ask {
     /// `GET https://HOST:PORT/PATH` at this address, whatever the name resolves to.
     pub fn at(address: &str, url: &str, ca: &Path) -> Self {
-        Self { address: address.to_owned(), url: url.to_owned(), ca: ca.to_path_buf(), pair: None }
+        Self {
+            address: address.to_owned(),
+            url: url.to_owned(),
+            ca: ca.to_path_buf(),
+            pair: None,
+            body: None,
+        }
     }
 
     /// Presenting this pair.
     pub fn with(mut self, pair: &Pair) -> Self {
         self.pair = Some(pair.clone());
+        self
+    }
+
+    /// As a POST with this body, which nobody may send twice for us.
+    pub fn sending(mut self, body: &'static str) -> Self {
+        self.body = Some(body);
         self
     }
 
@@ -36,6 +49,9 @@ impl Ask {
         curl.args(["--connect-to", &format!("::{}", self.address)]).arg("--cacert").arg(&self.ca);
         if let Some(Pair { cert, key }) = &self.pair {
             curl.arg("--cert").arg(cert).arg("--key").arg(key);
+        }
+        if let Some(body) = self.body {
+            curl.args(["--data", body]);
         }
         let output = curl.arg(&self.url).stdin(Stdio::null()).output().context("cannot start curl")?;
         if !output.status.success() {

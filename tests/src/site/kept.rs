@@ -52,10 +52,21 @@ impl Kept {
         entries: Vec<Value>,
         prepare: impl FnOnce(&Machine) -> Result<()>,
     ) -> Result<Self> {
+        Self::with(guest, &Options::default(), lines, entries, prepare)
+    }
+
+    /// As [`Kept::new`], with a CA of these options.
+    pub fn with(
+        guest: Guest,
+        options: &Options,
+        lines: &str,
+        entries: Vec<Value>,
+        prepare: impl FnOnce(&Machine) -> Result<()>,
+    ) -> Result<Self> {
         let scratch = Scratch::new()?;
         let [machine] = super::machines([guest.address])?;
         prepare(&machine)?;
-        let ca = StepCa::start_in(&scratch.join("ca"), StepCaVersion::V0_30_2, &Options::default())?;
+        let ca = StepCa::start_in(&scratch.join("ca"), StepCaVersion::V0_30_2, options)?;
         let pki = Pki::around(&scratch, ca)?;
         let guests = Guests::new(&scratch)?;
         guests.connect(guest.id, guest.kind, &machine);

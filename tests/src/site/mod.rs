@@ -5,7 +5,7 @@
 //! | this | the machines, and the files of `config/` put where they say they belong |
 //! | [`pki`] | pairs for suites that run consumers without the daemon |
 //! | [`ask`] | requests and handshakes as an outsider makes them |
-//! | [`swarm`] | Docker Swarm on a machine, and a stand-in for Portainer in it |
+//! | [`swarm`] | Docker Swarm on a machine, and stand-ins for services in it |
 //! | [`plan`] | the whole of it, kept by the daemon with the recommended manifest |
 //! | [`kept`] | one machine of it, kept by the daemon |
 //! | [`rotation`] | one renewal, and how long it takes |
@@ -65,6 +65,11 @@ pub const DOCKERD_FILES: [Placed; 2] = [
 pub const FRONT_FILES: [Placed; 2] = [
     ("docker/nginx-docker-front.conf", "/etc/docker/nginx-docker-front.conf"),
     ("docker/docker-front.service", "/etc/systemd/system/docker-front.service"),
+];
+/// Portainer behind nginx.
+pub const PORTAINER_FRONT_FILES: [Placed; 2] = [
+    ("docker/nginx-portainer-front.conf", "/etc/docker/nginx-portainer-front.conf"),
+    ("docker/portainer-front.service", "/etc/systemd/system/portainer-front.service"),
 ];
 /// The gateway.
 pub const GATEWAY_FILES: [Placed; 1] = [("nginx/gateway.conf", "/etc/nginx/sites-available/gateway")];

@@ -105,7 +105,7 @@ impl Pki {
         let sans = match name {
             "nginx" => format!("DNS:{cn},DNS:*.{DOMAIN},IP:{NGINX}"),
             "traefik" => format!("DNS:{cn},DNS:*.{DOMAIN},IP:{TRAEFIK}"),
-            "docker-daemon" | "portainer" => format!("DNS:{cn},IP:{DOCKER}"),
+            "docker-daemon" | "portainer" | "app" => format!("DNS:{cn},IP:{DOCKER}"),
             _ => format!("DNS:{cn}"),
         };
         let pair =

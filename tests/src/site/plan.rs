@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::ask::{Ask, shown};
 use super::pki::{Pair, Pki, Use};
-use super::probing::{self, Probing};
+use super::probing::Probing;
 use super::rotation::{self, Rotation};
 use super::{DOCKER, NGINX, TRAEFIK, swarm};
 
@@ -22,14 +22,24 @@ pub const GATEWAY: &str = "10.0.0.153:443";
 pub const DOCKER_PORT: &str = "10.0.0.111:2376";
 /// The mesh entry point.
 pub const MESH: &str = "10.0.0.12:8443";
-/// The stand-in for Portainer.
+/// nginx before the stand-in for Portainer.
 pub const PORTAINER: &str = "10.0.0.111:9443";
+/// The service that holds its certificate itself, as secrets of the swarm.
+pub const APP: &str = "10.0.0.111:8443";
 /// The plan's own check.
 pub const CHECK: &str = "https://portainer.internal.thinkheads.ai/api/system/status";
 
+/// The same of the service that holds its certificate itself.
+pub const APP_CHECK: &str = "https://app.internal.thinkheads.ai/api/system/status";
+
 /// Names of the entries that servers show, and where.
-pub const SERVED: [(&str, &str); 4] =
-    [("docker-daemon", DOCKER_PORT), ("traefik", MESH), ("nginx", GATEWAY), ("portainer", PORTAINER)];
+pub const SERVED: [(&str, &str); 5] = [
+    ("docker-daemon", DOCKER_PORT),
+    ("traefik", MESH),
+    ("nginx", GATEWAY),
+    ("portainer", PORTAINER),
+    ("app", APP),
+];
 
 /// Lets the stand-in be told which client certificate Traefik was shown.
 const TELL_CLIENT: &str = r#"http:
@@ -82,7 +92,7 @@ impl Plan {
         guests.connect(101, Kind::Lxc, &nginx);
         guests.connect(102, Kind::Lxc, &traefik);
         guests.connect(1001, Kind::Vm, &docker);
-        let entries = manifest::below(&scratch, manifest::recommended()?);
+        let entries = manifest::below(&scratch, entries()?);
         let programs = ["pct", "qm"].map(|name| guests.program(name));
         let daemon = Setup::new(&scratch)?.step_ca(&pki.ca).programs(programs).start(&entries)?;
         Ok(Self { daemon, guests, nginx, traefik, docker, pki, entries, client, scratch })
@@ -91,14 +101,18 @@ impl Plan {
     /// As [`Plan::begin`], then the swarm is formed and everything is brought to its end.
     pub fn with(options: &Options) -> Result<Self> {
         let plan = Self::begin(options)?;
-        plan.certctl(&["sync", "docker-daemon", "traefik-client", "portainer", "--until", "delivered"])?;
+        plan.certctl(&["sync", "docker-daemon", "traefik-client", "app", "--until", "delivered"])?;
         swarm::init(&plan.docker)?;
         swarm::deploy_portainer(&plan.docker)?;
+        swarm::deploy_app(&plan.docker)?;
         plan.certctl(&["sync"])?;
-        let router = "curl -s http://127.0.0.1:8080/api/http/routers/portainer@swarm | grep -q enabled";
-        super::until_sh(&plan.traefik, "a router from the swarm", router)?;
-        patience::until(|| plan.ask(CHECK).expect(200).ok())
-            .with_context(|| format!("{:?}", plan.ask(CHECK).answer()))?;
+        for (service, url) in [("portainer", CHECK), ("app", APP_CHECK)] {
+            let router =
+                format!("curl -s http://127.0.0.1:8080/api/http/routers/{service}@swarm | grep -q enabled");
+            super::until_sh(&plan.traefik, "a router from the swarm", &router)?;
+            patience::until(|| plan.ask(url).expect(200).ok())
+                .with_context(|| format!("{:?}", plan.ask(url).answer()))?;
+        }
         Ok(plan)
     }
 
@@ -127,15 +141,15 @@ impl Plan {
     }
 
     /// Everybody who asks all the time, and what to call them.
-    pub fn probes(&self) -> [(&'static str, Probing); 3] {
+    pub fn probes(&self) -> [(&'static str, Probing); 4] {
         let mesh = self.ask("https://traefik.internal.thinkheads.ai/api/version");
-        // One node, one port: nothing answers while the task of the service is replaced by its command.
-        let replaced = probing::while_changing(&self.daemon, "portainer");
         [
-            ("gateway to Traefik", Probing::begin(mesh, 200)),
-            ("Docker's port", Probing::begin(self.ping(), 200)),
-            ("gateway to backend", Probing::begin_excused(self.ask(CHECK), 200, replaced)),
+            ("gateway to Traefik", mesh),
+            ("Docker's port", self.ping()),
+            ("gateway to Portainer", self.ask(CHECK)),
+            ("gateway to a service with secrets", self.ask(APP_CHECK)),
         ]
+        .map(|(path, ask)| (path, Probing::begin(ask, 200)))
     }
 
     /// Serial number of the entry's certificate, by the status, without leading zeros.
@@ -192,12 +206,25 @@ pub fn serial_at(address: &str) -> Option<String> {
     shown(address, None).map(|shown| shown.serial)
 }
 
+/// The recommended entries, and that of the example for a service with secrets, which lives as long as they do.
+fn entries() -> Result<Vec<Value>> {
+    let mut entries = manifest::recommended()?;
+    let app = manifest::example()?.into_iter().find(|entry| entry["name"] == "app");
+    let mut app = app.context("the example has no entry app")?;
+    for field in ["issuer", "validity", "renew_before"] {
+        app[field] = Value::Null;
+    }
+    entries.push(app);
+    Ok(entries)
+}
+
 /// The files of `config/`, before there is any certificate.
 fn configure(nginx: &Machine, traefik: &Machine, docker: &Machine) -> Result<()> {
     super::install_gateway(nginx)?;
     super::install(traefik, &super::TRAEFIK_FILES)?;
     traefik.write("/etc/traefik/dynamic/90-client.yml", TELL_CLIENT, 0o644)?;
     super::install_dockerd(docker, &super::FRONT_FILES)?;
+    swarm::install_front(docker)?;
     docker.install(&manifest::config_file("docker/rotate-tls-secrets.sh"), swarm::ROTATE, 0o755)?;
     docker.sh("systemctl start docker").map(drop)
 }

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use phoenix_protocol::control::{CertificateState, StatusDocument};
-use phoenix_testkit::control;
-use phoenix_testkit::daemon::Daemon;
+use phoenix_testkit::machine::{Entrance, Machine};
 
 use super::ask::{Answer, Ask};
 
@@ -21,23 +19,57 @@ pub struct Tally {
     pub asked: usize,
     /// Failures that nothing excuses, one sentence each.
     pub failed: Vec<String>,
-    /// Failures that something excuses.
-    pub excused: usize,
+    /// Failures while the service itself was restarted.
+    pub restarting: usize,
+    /// How many times that was: failures one after the other are one time.
+    pub outages: usize,
     /// Longest time without an answer as wanted.
     pub gap: Duration,
 }
 
-/// Says whether a failure at this moment is to be expected.
-pub type Excuse = Box<dyn Fn() -> bool + Send>;
+impl Tally {
+    /// A request that failed; `before` is what became of the one before it.
+    fn fail(&mut self, restarting: bool, before: Fate, answer: impl FnOnce() -> String) -> Fate {
+        if !restarting {
+            self.failed.push(format!("request {}: {}", self.asked, answer()));
+            return Fate::Failed;
+        }
+        self.restarting += 1;
+        if before != Fate::Restarting {
+            self.outages += 1;
+        }
+        Fate::Restarting
+    }
+}
 
-/// An excuse for consumers that cannot answer while they take a new certificate: the entry is not in order.
-pub fn while_changing(daemon: &Daemon, name: &'static str) -> Excuse {
-    let socket = daemon.socket.clone();
-    Box::new(move || {
-        let entry = |status: StatusDocument| status.certificates.into_iter().find(|it| it.name == name);
-        let found = control::status(&socket).ok().and_then(entry);
-        found.is_none_or(|entry| entry.state != CertificateState::Ok)
-    })
+/// What became of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Answered,
+    Failed,
+    Restarting,
+}
+
+/// A unit that cannot answer while it is restarted: what excuses failures, and nothing else does.
+#[derive(Debug)]
+pub struct Restarts {
+    machine: Entrance,
+    unit: &'static str,
+}
+
+impl Restarts {
+    /// Of this unit.
+    pub fn of(machine: &Machine, unit: &'static str) -> Self {
+        Self { machine: machine.entrance(), unit }
+    }
+
+    /// Which of its runs this is; none while it is being stopped or started.
+    fn run(&self) -> Option<String> {
+        let words = ["systemctl", "show", "--property=ActiveState,InvocationID", self.unit];
+        let output = self.machine.command(words).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        text.contains("ActiveState=active\n").then_some(text)
+    }
 }
 
 /// A client that asks again and again. It ends when this is dropped.
@@ -51,32 +83,35 @@ pub struct Probing {
 impl Probing {
     /// Begins; an answer other than with this status is a failure. Runs in the namespace of the calling thread.
     pub fn begin(ask: Ask, wanted: u16) -> Self {
-        Self::begin_excused(ask, wanted, Box::new(|| false))
+        Self::ask_on(ask, wanted, None)
     }
 
-    /// As [`Probing::begin`]; a failure is excused that begins or ends while `excuse` says so.
-    pub fn begin_excused(ask: Ask, wanted: u16, excuse: Excuse) -> Self {
+    /// As [`Probing::begin`]; failures of requests during which the unit was not up are counted by themselves.
+    pub fn begin_over(restarts: Restarts, ask: Ask, wanted: u16) -> Self {
+        Self::ask_on(ask, wanted, Some(restarts))
+    }
+
+    fn ask_on(ask: Ask, wanted: u16, restarts: Option<Restarts>) -> Self {
         let tally = Arc::new(Mutex::new(Tally::default()));
         let over = Arc::new(AtomicBool::new(false));
         let (sums, end) = (Arc::clone(&tally), Arc::clone(&over));
         let worker = thread::spawn(move || {
-            let mut last_good = Instant::now();
+            let (mut last_good, mut last) = (Instant::now(), Fate::Answered);
             while !end.load(Ordering::Relaxed) {
-                let excused = excuse();
+                let run = restarts.as_ref().and_then(Restarts::run);
                 let answer = ask.answer();
                 let good = matches!(&answer, Ok(Answer::Http(status, _)) if *status == wanted);
-                let excused = !good && (excused || excuse());
+                let up = || run.is_some() && restarts.as_ref().and_then(Restarts::run) == run;
+                let restarting = !good && restarts.is_some() && !up();
                 let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
                 sums.asked += 1;
                 sums.gap = sums.gap.max(last_good.elapsed());
-                match (good, excused) {
-                    (true, _) => last_good = Instant::now(),
-                    (false, true) => sums.excused += 1,
-                    (false, false) => {
-                        let number = sums.asked;
-                        sums.failed.push(format!("request {number}: {answer:?}"));
-                    }
-                }
+                last = if good {
+                    last_good = Instant::now();
+                    Fate::Answered
+                } else {
+                    sums.fail(restarting, last, || format!("{answer:?}"))
+                };
                 drop(sums);
                 thread::sleep(PAUSE);
             }

@@ -1,45 +1,49 @@
-//! Docker Swarm on a machine, and a stand-in for Portainer in it.
+//! Docker Swarm on a machine, and stand-ins for services in it: Portainer behind nginx, and one that holds its
+//! certificate itself, as secrets.
 
 use anyhow::{Context, Result};
 use phoenix_testkit::machine::Machine;
 use phoenix_testkit::manifest::config_file;
 
-use super::DOCKER;
+use super::{DOCKER, PORTAINER_FRONT_FILES, until_sh};
 
-/// Name of the service that `config/docker/portainer-stack.yml` makes, deployed as its head says.
-pub const PORTAINER: &str = "portainer_service_portainer";
-/// Image of the stand-in: nginx, which answers over TLS with the certificate of the secrets.
+/// Image of the stand-ins: nginx, which answers over TLS with a certificate of its own or that of the secrets. Like
+/// Portainer it locks a file in /data and ends when another one has it.
 const IMAGE: &str = "stand-in:1";
-/// Where the certificate for Portainer lies in the machine.
-pub const PORTAINER_CERT: &str = "/etc/portainer/tls/cert.pem";
-/// Where its key lies.
-pub const PORTAINER_KEY: &str = "/etc/portainer/tls/key.pem";
+/// Where the certificate for Portainer lies in the machine, and its key.
+pub const PORTAINER_FILES: [&str; 2] = ["/etc/portainer/tls/cert.pem", "/etc/portainer/tls/key.pem"];
+/// Name of the service that `config/docker/secrets-stack.yml` makes, deployed as its head says.
+pub const APP: &str = "app_app";
+/// Where its certificate lies in the machine, and its key.
+pub const APP_FILES: [&str; 2] = ["/etc/app/tls/cert.pem", "/etc/app/tls/key.pem"];
 /// The rotation script, where its head says it belongs.
 pub const ROTATE: &str = "/usr/local/sbin/rotate-tls-secrets.sh";
 
-/// An image with nginx and the libraries that it needs, and nothing else.
+/// An image with nginx and what it needs, and nothing else. It has a certificate that it made for itself.
 const MAKE_IMAGE: &str = r#"
 image=$(mktemp -d)
-for file in /usr/sbin/nginx /bin/sh $(ldd /usr/sbin/nginx /bin/sh | grep -o '/[^ :]*' | sort -u); do
+programs=(/usr/sbin/nginx /bin/sh /usr/bin/flock)
+for file in "${programs[@]}" $(ldd "${programs[@]}" | grep -o '/[^ :]*' | sort -u); do
   [ -d "$file" ] || install -D "$file" "$image$file"
 done
 mkdir -p "$image"/{tmp,run,dev,data,certs,etc/nginx,var/log/nginx,var/lib/nginx}
 echo root:x:0:0::/: >"$image/etc/passwd"
 echo root:x:0: >"$image/etc/group"
 cp /root/stand-in.conf "$image/etc/nginx/nginx.conf"
-tar -C "$image" -c . |
-  docker import --change 'ENTRYPOINT ["/bin/sh", "-c", "exec /usr/sbin/nginx", "sh"]' - stand-in:1 >/dev/null
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=self-made -days 2 \
+  -keyout "$image/certs/key.pem" -out "$image/certs/cert.pem" 2>/dev/null
+run='exec 9>/data/portainer.db; flock --timeout 1 9 || exit 1; exec /usr/sbin/nginx'
+tar -C "$image" -c . | docker import --change "ENTRYPOINT [\"/bin/sh\", \"-c\", \"$run\", \"sh\"]" - stand-in:1 >/dev/null
 rm -rf "$image"
 "#;
 
-/// The arguments of the rotation script for the stand-in.
+/// The arguments of the rotation script for the one with secrets.
 pub fn secrets() -> String {
-    format!(
-        "/certs/cert.pem={PORTAINER_CERT}:0444:portainer_tls_cert /certs/key.pem={PORTAINER_KEY}:0400:portainer_tls_key"
-    )
+    let [cert, key] = APP_FILES;
+    format!("/certs/cert.pem={cert}:0444:app_tls_cert /certs/key.pem={key}:0400:app_tls_key")
 }
 
-/// Makes the machine a manager of a swarm of its own, with the stand-in's image and the rotation script. Docker runs.
+/// Makes the machine a manager of a swarm of its own, with the image and the rotation script. Docker runs.
 pub fn init(machine: &Machine) -> Result<()> {
     machine.install(&config_file("docker/rotate-tls-secrets.sh"), ROTATE, 0o755)?;
     machine.write("/root/stand-in.conf", STAND_IN, 0o644)?;
@@ -50,23 +54,44 @@ pub fn init(machine: &Machine) -> Result<()> {
     machine.sh(MAKE_IMAGE).map(drop)
 }
 
-/// Deploys the stack of `config/` with the stand-in's image; returns when the service is running.
-pub fn deploy_portainer(machine: &Machine) -> Result<()> {
-    let path = config_file("docker/portainer-stack.yml");
-    let stack = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    machine.write("/root/portainer-stack.yml", stack.replace("portainer/portainer-ce:lts", IMAGE), 0o644)?;
-    machine.sh(&format!(
-        "generation=$({ROTATE} - {})
-         PORTAINER_TLS_GEN=$generation docker stack deploy --resolve-image never \
-           --compose-file /root/portainer-stack.yml portainer_service",
-        secrets()
-    ))?;
-    let running =
-        format!("docker service ps {PORTAINER} --format '{{{{.CurrentState}}}}' | grep -q ^Running");
-    super::until_sh(machine, "running the stand-in", &running).map(drop)
+/// Puts nginx before Portainer, as `config/` has it; it is not started.
+pub fn install_front(machine: &Machine) -> Result<()> {
+    super::install(machine, &PORTAINER_FRONT_FILES)
 }
 
-/// The stand-in's configuration.
+/// Deploys Portainer's stack of `config/` with the stand-in's image; returns when the service is running.
+pub fn deploy_portainer(machine: &Machine) -> Result<()> {
+    let stack = stack("portainer-stack.yml", "portainer/portainer-ce:lts")?;
+    deploy(machine, "portainer_service", "portainer_service_portainer", &stack, "")
+}
+
+/// Deploys the stack with secrets of `config/` likewise. Its certificate is in place.
+pub fn deploy_app(machine: &Machine) -> Result<()> {
+    let stack = stack("secrets-stack.yml", "registry.internal.thinkheads.ai/app:1")?;
+    deploy(machine, "app", APP, &stack, &format!("APP_TLS_GEN=$({ROTATE} - {})", secrets()))
+}
+
+/// A stack of `config/` with the image of the stand-ins.
+fn stack(file: &str, image: &str) -> Result<String> {
+    let path = config_file(&format!("docker/{file}"));
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    anyhow::ensure!(text.contains(image), "{file} has another image");
+    Ok(text.replace(image, IMAGE))
+}
+
+fn deploy(machine: &Machine, name: &str, service: &str, stack: &str, environment: &str) -> Result<()> {
+    let place = format!("/root/{name}-stack.yml");
+    machine.write(&place, stack, 0o644)?;
+    machine.sh(&format!(
+        "{environment}
+         export ${{!APP_TLS_@}}
+         docker stack deploy --resolve-image never --compose-file {place} {name}"
+    ))?;
+    let running = format!("docker service ps {service} --format '{{{{.CurrentState}}}}' | grep -q ^Running");
+    until_sh(machine, &format!("running {service}"), &running).map(drop)
+}
+
+/// The stand-ins' configuration.
 const STAND_IN: &str = r#"daemon off;
 user root;
 error_log stderr;
@@ -75,6 +100,7 @@ http {
     access_log off;
     server {
         listen 9443 ssl;
+        listen 8443 ssl;
         ssl_certificate /certs/cert.pem;
         ssl_certificate_key /certs/key.pem;
         location = /api/system/status {

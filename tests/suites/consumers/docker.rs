@@ -11,7 +11,7 @@ use phoenix_tests::site::probing::Probing;
 use phoenix_tests::site::{self, DOCKER, put, swarm};
 
 const PORT: &str = "10.0.0.111:2376";
-const PORTAINER: &str = "10.0.0.111:9443";
+const APP: &str = "10.0.0.111:8443";
 
 struct Bed {
     machine: Machine,
@@ -112,12 +112,6 @@ fn behind_nginx_a_new_certificate_stops_no_container_and_breaks_no_stream() -> R
         let Bed { machine, pki, .. } = &bed;
         machine.sh("systemctl start docker docker-front")?;
         bed.check_port()?;
-        put(
-            machine,
-            "/etc/portainer/tls",
-            ["cert.pem", "key.pem"],
-            &pki.pair("p", "portainer", Use::Server)?,
-        )?;
         swarm::init(machine)?;
         swarm::deploy_portainer(machine)?;
         let container = machine.sh("docker ps --quiet --no-trunc")?;
@@ -175,33 +169,33 @@ fn swarm_secrets_are_rotated_in_one_update_and_a_failed_one_leaves_the_old_ones(
         let bed = Bed::new(&site::FRONT_FILES)?;
         let Bed { machine, pki, .. } = &bed;
         machine.sh("systemctl start docker")?;
-        let give = |pair: &Pair| put(machine, "/etc/portainer/tls", ["cert.pem", "key.pem"], pair);
+        let give = |pair: &Pair| put(machine, "/etc/app/tls", ["cert.pem", "key.pem"], pair);
         let rotate = |service: &str| machine.run(["/bin/sh", "-c", &rotation(service)]);
-        let shown_now = || shown(PORTAINER, None).map(|shown| shown.serial);
+        let shown_now = || shown(APP, None).map(|shown| shown.serial);
         let names = || machine.sh("docker secret ls --format '{{.Name}}' | sort");
-        let first = pki.pair("first", "portainer", Use::Server)?;
+        let first = pki.pair("first", "app", Use::Server)?;
         give(&first)?;
         swarm::init(machine)?;
-        swarm::deploy_portainer(machine)?;
+        swarm::deploy_app(machine)?;
         ensure!(shown_now() == Some(first.serial()?), "{:?}", shown_now());
 
-        let second = pki.pair("second", "portainer", Use::Server)?;
+        let second = pki.pair("second", "app", Use::Server)?;
         give(&second)?;
-        let output = rotate(swarm::PORTAINER)?;
+        let output = rotate(swarm::APP)?;
         ensure!(output.status.success(), "{output:?}");
         ensure!(shown_now() == Some(second.serial()?), "{:?}", shown_now());
         ensure!(names()?.lines().count() == 2 && names()?.contains(&second.serial()?), "{}", names()?);
-        let again = rotate(swarm::PORTAINER)?;
+        let again = rotate(swarm::APP)?;
         ensure!(String::from_utf8_lossy(&again.stdout).starts_with("unchanged"), "{again:?}");
 
         let before = names()?;
-        give(&pki.pair("third", "portainer", Use::Server)?)?;
+        give(&pki.pair("third", "app", Use::Server)?)?;
         ensure!(!rotate("no_such_service")?.status.success(), "a service that is not there");
         ensure!(names()? == before, "secrets were left: {}", names()?);
 
         // A task that cannot come up: its certificate and its key do not belong together.
-        give(&Pair { cert: pki.pair("fourth", "portainer", Use::Server)?.cert, key: first.key })?;
-        ensure!(!rotate(swarm::PORTAINER)?.status.success(), "a pair that keeps the service from starting");
+        give(&Pair { cert: pki.pair("fourth", "app", Use::Server)?.cert, key: first.key })?;
+        ensure!(!rotate(swarm::APP)?.status.success(), "a pair that keeps the service from starting");
         let back = || (shown_now() == second.serial().ok()).then_some(());
         patience::until(back).with_context(|| format!("{:?} is served after the roll-back", shown_now()))?;
         site::until_sh(machine, "cleared up", &format!("[ \"$(docker secret ls -q | wc -l)\" = {} ]", 2))?;
@@ -216,19 +210,19 @@ fn rotation(service: &str) -> String {
 
 /// What the old command did: it ends with 0, and nothing has changed.
 fn removing_a_secret_in_use_looks_like_a_success(bed: &Bed) -> Result<()> {
-    let before = shown(PORTAINER, None).context("nothing is served")?;
-    let fresh = bed.pki.pair("fifth", "portainer", Use::Server)?;
-    put(&bed.machine, "/etc/portainer/tls", ["cert.pem", "key.pem"], &fresh)?;
+    let before = shown(APP, None).context("nothing is served")?;
+    let fresh = bed.pki.pair("fifth", "app", Use::Server)?;
+    put(&bed.machine, "/etc/app/tls", ["cert.pem", "key.pem"], &fresh)?;
     bed.machine.sh(&format!(
         "set +e
          name=$(docker secret ls --format '{{{{.Name}}}}' | grep cert)
          docker secret rm $name
          docker secret create $name {}
          docker service update --quiet --force {}",
-        swarm::PORTAINER_CERT,
-        swarm::PORTAINER
+        swarm::APP_FILES[0],
+        swarm::APP
     ))?;
-    let after = patience::until(|| shown(PORTAINER, None)).context("nothing is served any more")?;
+    let after = patience::until(|| shown(APP, None)).context("nothing is served any more")?;
     ensure!(after == before, "docker replaces secrets in use now: tell docs/consumers.md");
     Ok(())
 }

@@ -3,4 +3,5 @@
 
 mod docker;
 mod nginx;
+mod swarm;
 mod traefik;

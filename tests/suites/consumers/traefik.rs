@@ -16,17 +16,17 @@ const STATUS: &str = "/api/system/status";
 const OPTIONS: &str = "/etc/traefik/dynamic/00-tls-options.yml";
 
 /// Traefik in its machine, Docker in another, certificates for both.
-struct Bed {
-    traefik: Machine,
-    docker: Machine,
-    pki: Pki,
-    client: Pair,
+pub(crate) struct Bed {
+    pub(crate) traefik: Machine,
+    pub(crate) docker: Machine,
+    pub(crate) pki: Pki,
+    pub(crate) client: Pair,
     mesh: Pair,
     _scratch: Scratch,
 }
 
 impl Bed {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let scratch = Scratch::new()?;
         let pki = Pki::new(&scratch)?;
         let [traefik, docker] = site::machines([TRAEFIK, DOCKER])?;
@@ -50,6 +50,8 @@ impl Bed {
             &pki.pair("p", "portainer", Use::Server)?,
         )?;
         swarm::init(docker)?;
+        swarm::install_front(docker)?;
+        docker.sh("systemctl start portainer-front")?;
         swarm::deploy_portainer(docker)
     }
 
@@ -77,7 +79,7 @@ impl Bed {
     }
 
     /// A request to the mesh entry point for this host.
-    fn ask(&self, host: &str, path: &str) -> Ask {
+    pub(crate) fn ask(&self, host: &str, path: &str) -> Ask {
         Ask::at(MESH, &format!("https://{host}.{DOMAIN}{path}"), self.pki.root())
     }
 
@@ -129,7 +131,7 @@ fn strangers_are_refused(bed: &Bed) -> Result<()> {
 
 /// `tls=true` takes the options of the entry point away from a router.
 fn labels_do_not_open_a_way_around(bed: &Bed) -> Result<()> {
-    let service = swarm::PORTAINER;
+    let service = "portainer_service_portainer";
     let label = "traefik.http.routers.portainer.tls";
     bed.docker.sh(&format!("docker service update --quiet --label-add {label}=true {service}"))?;
     // The entry point's options were named; a router with tls of its own names none.

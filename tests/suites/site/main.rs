@@ -76,10 +76,11 @@ fn each_entry_is_rotated_in_turn(plan: &Plan) -> Result<()> {
             eprintln!(
                 "{name}: used after {served:.1?}, done after {done:.1?}; {path}: {} requests, {} lost, at most {:.1?} \
                  without an answer",
-                tally.asked, tally.excused, tally.gap
+                tally.asked,
+                tally.failed.len(),
+                tally.gap
             );
             ensure!(tally.failed.is_empty(), "{name}, {path}: {tally:?}");
-            ensure!(tally.excused == 0 || name == "portainer", "{name}, {path}: {tally:?}");
         }
         Ok(())
     };

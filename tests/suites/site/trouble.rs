@@ -6,6 +6,7 @@ use phoenix_testkit::stepca::Options;
 use phoenix_testkit::{network, patience};
 use phoenix_tests::site::kept::{caught, change, in_force, told};
 use phoenix_tests::site::plan::{CHECK, GATEWAY, Plan, serial_at};
+use phoenix_tests::site::swarm;
 use serde_json::{Value, json};
 
 #[test]
@@ -24,7 +25,6 @@ fn what_ends_well_and_changes_nothing_is_caught_and_a_torn_consumer_gets_the_old
 
 /// Three commands of the operator's that end with 0, and a Traefik that is not told what to serve.
 fn commands_without_an_effect_are_caught(plan: &Plan) -> Result<()> {
-    let service = "portainer_service_portainer";
     let previous = ["It is the previous one", "the command did not make"];
     let spoiled = [
         (
@@ -35,8 +35,8 @@ fn commands_without_an_effect_are_caught(plan: &Plan) -> Result<()> {
         ),
         ("nginx", "pct exec 101 -- nginx -t".to_owned(), Reason::ServesOther, previous),
         (
-            "portainer",
-            format!("qm guest exec 1001 -- docker service update --force {service}"),
+            "app",
+            format!("qm guest exec 1001 -- docker service update --force {}", swarm::APP),
             Reason::ServesOther,
             previous,
         ),

@@ -1,0 +1,79 @@
+//! A service that holds its certificate itself, as secrets: its task has to be replaced, and requests wait for that.
+
+use anyhow::{Context, Result, ensure};
+use phoenix_testkit::network;
+use phoenix_tests::site::ask::{Ask, shown};
+use phoenix_tests::site::pki::Use;
+use phoenix_tests::site::probing::{Probing, Tally};
+use phoenix_tests::site::{put, swarm, until_sh};
+
+use crate::traefik::Bed;
+
+const APP: &str = "10.0.0.111:8443";
+
+#[test]
+fn requests_wait_while_a_task_is_replaced_and_without_the_hold_they_are_lost() -> Result<()> {
+    network::inside(|| {
+        let bed = Bed::new()?;
+        give(&bed, "first")?;
+        swarm::deploy_app(&bed.docker)?;
+        wait_for_router(&bed, "grep -q app-hold")?;
+
+        for (client, tally) in rotated_twice(&bed)? {
+            eprintln!("held, {client}: {} requests, {:.1?} without", tally.asked, tally.gap);
+            ensure!(tally.asked > 0 && tally.failed.is_empty(), "{client}: {tally:?}");
+        }
+        a_second_task_beside_the_first_has_no_place(&bed)?;
+        let label = "traefik.http.routers.app.middlewares";
+        bed.docker.sh(&format!("docker service update --quiet --label-rm {label} {}", swarm::APP))?;
+        wait_for_router(&bed, "(! grep -q app-hold)")?;
+        let lost: usize = rotated_twice(&bed)?
+            .into_iter()
+            .inspect(|(client, tally)| {
+                eprintln!("not held, {client}: {} of {} lost", tally.failed.len(), tally.asked);
+            })
+            .map(|(_, tally)| tally.failed.len())
+            .sum();
+        ensure!(lost > 0, "nothing is lost without the hold: it is not needed, tell docs/consumers.md");
+        Ok(())
+    })
+}
+
+/// Puts a pair for the service into the machine; its serial number.
+fn give(bed: &Bed, title: &str) -> Result<String> {
+    let pair = bed.pki.pair(title, "app", Use::Server)?;
+    put(&bed.docker, "/etc/app/tls", ["cert.pem", "key.pem"], &pair)?;
+    pair.serial()
+}
+
+fn wait_for_router(bed: &Bed, test: &str) -> Result<()> {
+    let look = format!(
+        "curl -s http://127.0.0.1:8080/api/http/routers/app@swarm >/tmp/router
+         grep -q enabled /tmp/router && {test} </tmp/router"
+    );
+    until_sh(&bed.traefik, "a router for the service", &look).map(drop)
+}
+
+/// Several clients at once, and what each of them saw of two rotations.
+fn rotated_twice(bed: &Bed) -> Result<Vec<(&'static str, Tally)>> {
+    let reading = bed.ask("app", "/api/system/status").with(&bed.client);
+    let writing = reading.clone().sending("a body");
+    let probes = [("reads", &reading), ("reads, too", &reading), ("writes", &writing)]
+        .map(|(client, ask)| (client, Probing::begin(Ask::clone(ask), 200)));
+    for title in ["next", "last"] {
+        let wanted = give(bed, title)?;
+        bed.docker.sh(&format!("{} {} {}", swarm::ROTATE, swarm::APP, swarm::secrets()))?;
+        let seen = shown(APP, None).context("nothing is served")?.serial;
+        ensure!(seen == wanted, "{seen} is served, not {wanted}");
+    }
+    Ok(probes.into_iter().map(|(client, probing)| (client, probing.take())).collect())
+}
+
+/// Why the order is stop-first: there is one port on the node.
+fn a_second_task_beside_the_first_has_no_place(bed: &Bed) -> Result<()> {
+    let service = swarm::APP;
+    bed.docker.sh(&format!("docker service update --detach --force --update-order start-first {service}"))?;
+    let told = format!("docker service ps --no-trunc {service} | grep -q 'host-mode port already in use'");
+    until_sh(&bed.docker, "told that there is no place", &told)?;
+    bed.docker.sh(&format!("docker service rollback --detach {service}")).map(drop)
+}
