@@ -81,7 +81,11 @@ pub(super) struct Known {
     /// Version of its password and roots, as the executor told it.
     pub(super) version: Option<u64>,
     /// The entry that was called last to try it.
-    pub(super) called: usize,
+    pub(super) called: Option<usize>,
+    /// The same of those that are called in turn.
+    pub(super) called_in_turn: Option<usize>,
+    /// The entry that tries it.
+    pub(super) tried_by: Option<usize>,
     /// Requests under way.
     pub(super) busy: usize,
     /// Jobs that wait for their turn.
@@ -91,7 +95,16 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn new(answered: bool) -> Self {
         let breaker = Breaker::new(answered, no_root());
-        Self { ready: false, breaker, version: None, called: 0, busy: 0, waiting: VecDeque::new() }
+        Self {
+            ready: false,
+            breaker,
+            version: None,
+            called: None,
+            called_in_turn: None,
+            tried_by: None,
+            busy: 0,
+            waiting: VecDeque::new(),
+        }
     }
 
     /// The executor says whether it has the root. True when the CA can be asked and could not before.
@@ -125,10 +138,19 @@ pub(super) fn in_order(doors: &[usize], known: &[Known]) -> Vec<usize> {
     first.into_iter().chain(other).collect()
 }
 
-/// An entry is about to ask `doors`: the first of those whose clock differs and that are due is tried by it.
-pub(super) fn begin_trials(doors: &[usize], known: &mut [Known], now: Timestamp) {
-    let mut settles = |door: usize| known[door].breaker.usable() || known[door].breaker.begin_trial(now);
-    let _ = doors.iter().find(|door| settles(**door));
+/// The entry `key` is about to ask `doors`: the first of those whose clock differs and that are due is tried by it, and
+/// by no other meanwhile.
+pub(super) fn begin_trials(key: usize, doors: &[usize], known: &mut [Known], now: Timestamp) {
+    for door in doors {
+        let known = &mut known[*door];
+        if known.breaker.usable() {
+            return;
+        }
+        if known.breaker.begin_trial(now) {
+            known.tried_by = Some(key);
+            return;
+        }
+    }
 }
 
 /// Whether one of `doors` can be asked.

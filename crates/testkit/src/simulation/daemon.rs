@@ -145,7 +145,7 @@ impl World {
         }
         tracked.state = state;
         if actions.contains(&Action::Issue) {
-            authority::begin_trials(&tracked.doors, &mut self.daemon.known, at);
+            authority::begin_trials(key, &tracked.doors, &mut self.daemon.known, at);
         } else if tracked.state.awaits_issuer {
             let until = valid_until(&tracked.state);
             tracked.doors.iter().for_each(|door| self.daemon.known[*door].breaker.awaited(until, at));
@@ -259,6 +259,7 @@ impl World {
         }
         self.note(None, || "the daemon starts".into());
         self.watch.daemon_started();
+        self.watch.issuances.begin_anew(self.clock.now);
         let at = self.clock.wall();
         self.daemon.up = Some(self.clock.now);
         self.daemon.next_poll = at.plus(self.plan.poll);

@@ -119,7 +119,7 @@ impl World {
         let leaf = leaf.filter(|_| self.sites[key].stage == Some(stage)).ok_or_else(stale)?;
         let early = leaf.not_before.unix() > now.unix() + START_TOLERANCE;
         if leaf.not_after <= now || early {
-            return Err(Trouble::new(Reason::WrongAnswer, "the certificate is not valid now"));
+            return Err(Trouble::new(Reason::ClockDiffers, "the certificate is not valid now"));
         }
         self.writable(key)?;
         let site = &mut self.sites[key];
@@ -225,6 +225,7 @@ impl World {
         self.figures.crashes += 1;
         self.note(None, || "the executor dies".into());
         self.daemon.connected = false;
+        self.watch.issuances.upset(self.clock.now);
         let lost: Vec<u64> = self
             .jobs
             .iter()

@@ -136,6 +136,7 @@ impl World {
         self.note(None, || format!("storage {root} is {reason} for {} s", time / 1000));
         let storage = &mut self.storages[root];
         (storage.trouble, storage.until, storage.well) = (Some(reason), self.clock.now + time, None);
+        self.watch.issuances.upset(self.clock.now);
         self.later(time, Happening::StorageMends(root));
     }
 
@@ -213,6 +214,7 @@ impl World {
         }
         self.clock.ahead = ahead;
         self.watch.commands.forget();
+        self.watch.issuances.begin_anew(self.clock.now);
         self.note(None, || format!("the clock was set, it is {ahead} s ahead now"));
         self.clock_right = (ahead == 0).then_some(self.clock.now);
         for key in 0..self.sites.len() {

@@ -2,6 +2,7 @@
 
 use phoenix_core::lifecycle::{Event, Stage, valid_until};
 use phoenix_core::reason::{Reason, RetryClass, Trouble};
+use phoenix_core::time::Timestamp;
 
 use super::activity::Activity;
 use super::daemon::Tracked;
@@ -15,16 +16,53 @@ impl World {
             if !self.daemon.known[issuer].breaker.begin_call(at) {
                 continue;
             }
-            let waiting: Vec<usize> = self.waiting(issuer).map(|(key, _)| key).collect();
-            let last = self.daemon.known[issuer].called;
-            let next = waiting.iter().find(|key| **key > last).or(waiting.first());
-            match next.copied() {
+            match self.called(issuer) {
                 Some(key) => {
-                    self.daemon.known[issuer].called = key;
                     self.figures.activities.saw(Activity::ClockTrial);
                     self.send(key, Event::IssuerBack);
                 }
                 None => self.daemon.known[issuer].breaker.nobody_waits(at),
+            }
+        }
+    }
+
+    /// Who is called: whose certificate expires first and, every other time, one of the others in turn.
+    fn called(&mut self, issuer: usize) -> Option<usize> {
+        let first = self.first_to_expire(issuer).map(|(_, key)| key);
+        let keys = self.waiting(issuer).map(|(key, _)| key);
+        let others: Vec<usize> = keys.filter(|key| Some(*key) != first).collect();
+        let known = &mut self.daemon.known[issuer];
+        let called = if first.is_some() && known.called != first {
+            first?
+        } else {
+            let after = others.iter().find(|key| Some(**key) > known.called_in_turn);
+            let other = after.or(others.first()).copied();
+            known.called_in_turn = other.or(known.called_in_turn);
+            other.or(first)?
+        };
+        known.called = Some(called);
+        Some(called)
+    }
+
+    fn first_to_expire(&self, issuer: usize) -> Option<(Timestamp, usize)> {
+        let now = self.clock.wall();
+        let expiries = self.waiting(issuer).filter_map(|(key, one)| Some((valid_until(&one.state)?, key)));
+        expiries.filter(|(until, _)| *until > now).min()
+    }
+
+    /// Work of an entry ended, and what it tells of the CAs was noted: what it was trying others may try.
+    pub(super) fn end_trials(&mut self, key: usize, event: &Event) {
+        let at = self.clock.wall();
+        let (gave, asked) = match event {
+            Event::Issued(Ok(offer)) => (Some(&offer.issuer), true),
+            Event::Issued(Err((stage, _))) => (None, *stage == Stage::Issue),
+            Event::Installed(_) => (None, true),
+            _ => return,
+        };
+        for (known, name) in self.daemon.known.iter_mut().zip(&self.names) {
+            if known.tried_by == Some(key) && gave != Some(name) {
+                known.tried_by = None;
+                known.breaker.end_trial(asked, at);
             }
         }
     }
@@ -37,12 +75,12 @@ impl World {
     }
 
     /// What the end of an installation tells of the clock of the CA that gave the certificate.
-    pub(super) fn note_clock(&mut self, issuer: usize, trouble: Option<Trouble>) {
+    pub(super) fn note_clock(&mut self, key: usize, issuer: usize, trouble: Option<Trouble>) {
         let at = self.clock.wall();
         match trouble {
             Some(trouble) if trouble.reason == Reason::ClockDiffers => {
-                let expiries = self.waiting(issuer).filter_map(|(_, tracked)| valid_until(&tracked.state));
-                let soonest = expiries.filter(|until| *until > at).min();
+                self.out_of_time(issuer, key);
+                let soonest = self.first_to_expire(issuer).map(|(until, _)| until);
                 self.daemon.known[issuer].breaker.clock_differs(trouble, soonest, at);
             }
             Some(_) => {}

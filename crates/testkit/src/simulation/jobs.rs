@@ -8,13 +8,13 @@ use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, Trouble};
 
 use super::activity::Activity;
-use super::authority;
+use super::authority::{self, Mood};
 use super::clock::{Moment, span};
 use super::consumer::unseen;
 use super::world::{Door, Errand, Happening, Job, Ward, World, gone, stage_of};
 
 /// Requests at a time and CA.
-const CONCURRENCY: usize = 4;
+pub(super) const CONCURRENCY: usize = 4;
 /// How long a request waits for a connection to the executor.
 const PATIENCE: Moment = 20_000;
 /// How long a storage that hangs is waited for.
@@ -185,8 +185,9 @@ impl World {
             self.take_news(asking.news.clone());
         }
         if let (Errand::Install(.., issuer), Event::Installed(result)) = (&job.errand, &event) {
-            self.note_clock(*issuer, result.as_ref().err().cloned());
+            self.note_clock(job.key, *issuer, result.as_ref().err().cloned());
         }
+        self.end_trials(key, &event);
         self.send(key, event);
     }
 
@@ -255,6 +256,9 @@ impl World {
             (5, Err(Trouble::new(Reason::Stale, "the manifest changed")))
         } else {
             let leaf = mood.issues().then(|| self.make_leaf(&entry, stage));
+            if leaf.is_some() {
+                self.made(door.issuer, key, mood == Mood::Mute);
+            }
             let answer = match (mood.refusal(), leaf) {
                 (None, Some(leaf)) => Ok(leaf),
                 (trouble, _) => Err(trouble.unwrap_or_else(gone)),

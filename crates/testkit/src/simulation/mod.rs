@@ -21,7 +21,8 @@
 //! | `executor` | operations of the executor, its death and recovery |
 //! | `site` | one entry on the host |
 //! | `consumer` | what consumers use, and what is seen of it |
-//! | `watch`, `shared`, `judge` | what must hold at every step, of commands, and at a look at everything |
+//! | `watch`, `shared`, `issuance`, `judge` | what must hold at every step, of commands, of what CAs make, and at a \
+//! look at everything |
 //! | `activity` | what a world saw |
 //! | `words` | events in words, for a trace |
 //! | `clock` | virtual time |
@@ -34,6 +35,7 @@ mod daemon;
 mod executor;
 mod faults;
 mod fleet;
+mod issuance;
 mod issuers;
 mod jobs;
 mod judge;

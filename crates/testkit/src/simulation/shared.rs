@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use phoenix_core::lifecycle::{Phase, Work, delivered_by_command};
+use phoenix_core::lifecycle::{Phase, Stage, Work, delivered_by_command};
 use phoenix_core::reason::Reason;
 use phoenix_core::time::Timestamp;
 use phoenix_core::waves::LONGEST_HOLD;
@@ -16,6 +16,9 @@ use super::world::World;
 
 /// Rounding to seconds.
 const ROUNDING: Duration = Duration::from_secs(2);
+
+/// How often a command without effect is repeated once what is in use has expired.
+const REPEATED_EVERY: Duration = Duration::from_secs(3600);
 
 /// What is known of commands.
 #[derive(Default)]
@@ -47,6 +50,14 @@ fn gives_way(tracked: &Tracked, now: Timestamp) -> bool {
     let urgent = memory.order.as_ref().is_some_and(|order| order.urgent);
     let early = rolled_back || until <= now.plus(margin);
     urgent || (early && !(has_expired(tracked, now) && is_repeat(tracked)))
+}
+
+/// What is in use has expired, and the command has had no effect: nothing can be saved or broken, and it is repeated
+/// once an hour whatever its window.
+fn is_repeated(tracked: &Tracked, now: Timestamp) -> bool {
+    let ran = tracked.state.seen.as_ref().and_then(|seen| seen.ledger.activated.as_ref()).map(|deed| deed.at);
+    let long_ago = ran.is_some_and(|at| at > now || at.plus(REPEATED_EVERY) <= now);
+    has_expired(tracked, now) && is_repeat(tracked) && long_ago
 }
 
 /// What is in use is of no use any more.
@@ -81,7 +92,8 @@ impl Watch {
         self.commands.ready.insert(key, clock.now);
         let closed =
             tracked.entry.window.as_ref().is_some_and(|window| window.opening(clock.wall()) != Opening::Open);
-        if closed && !gives_way(tracked, clock.wall()) {
+        let now = clock.wall();
+        if closed && !gives_way(tracked, now) && !is_repeated(tracked, now) {
             self.fail(clock, key, "its command is to run outside of its window");
         }
     }
@@ -98,8 +110,19 @@ impl Watch {
             matches!(failure.trouble.reason, Reason::WindowClosed | Reason::RestartBudget)
                 && failure.next_attempt_at > clock.wall()
         });
-        if held && has_expired(tracked, clock.wall()) && !is_repeat(tracked) {
+        if !has_expired(tracked, clock.wall()) {
+            return;
+        }
+        if held && !is_repeat(tracked) {
             self.fail(clock, key, "its command is held back although what is in use has expired");
+        }
+        let interval = tracked.entry.command.as_ref().and_then(|command| command.min_interval);
+        let longest = clock.wall().plus(REPEATED_EVERY + interval.unwrap_or_default() + ROUNDING);
+        let activate = memory.failures.get(&Stage::Activate);
+        if activate.is_some_and(|failure| failure.next_attempt_at > longest)
+            && tracked.state.phase == Phase::Idle
+        {
+            self.fail(clock, key, "its command waits for good although what is in use has expired");
         }
     }
 }

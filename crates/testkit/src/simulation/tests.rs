@@ -32,7 +32,6 @@ fn nothing_goes_wrong_in_a_few_hundred_worlds() {
 /// In how many of the worlds it has to be seen.
 fn least(activity: Activity) -> u64 {
     match activity {
-        Activity::ClockTrial | Activity::ClocksAgree => 0,
         Activity::DriftLoop | Activity::IssuerMended => SEEDS / 40,
         _ => SEEDS / 12,
     }

@@ -17,6 +17,7 @@ use phoenix_core::time::Timestamp;
 use super::authority::{self, Known};
 use super::clock::{Clock, Moment, span};
 use super::daemon::Tracked;
+use super::issuance::Issuances;
 use super::shared::Commands;
 use super::site::{Site, command_digest};
 use super::words::{describe, failure};
@@ -62,6 +63,7 @@ pub(super) struct Watch {
     watching: Option<usize>,
     counts: Vec<Counts>,
     pub(super) commands: Commands,
+    pub(super) issuances: Issuances,
     /// Failure that the present event reports.
     reported: Option<(Stage, Reason)>,
     overtaken: bool,
@@ -105,6 +107,7 @@ impl Watch {
         let counts = &mut self.counts[key];
         counts.grace += 10 * (1 + excuses as u32);
         counts.calm = counts.calm.max(calm);
+        self.issuances.excuse(excuses, now);
         counts.excuses.extend(std::iter::repeat_n(now, excuses));
     }
 
