@@ -22,19 +22,63 @@ const UNDERSTOOD: &[&str] = &[
     "return",
 ];
 
+const REASON: &str =
+    "phoenix-certd renews unattended; the old job would be a second writer on the same files";
+/// What stands in the place of a script that only ran the job.
+const NOTHING: &str = "#!/bin/sh\n# phoenix-certd renews the certificates.\n";
+/// What a script that only runs the job consists of besides.
+const AROUND: &[&str] = &["if", "then", "fi", "[", "[[", "test", "set", "exit", "cd", "export", "echo"];
+
 /// A cron table without the job.
-pub(crate) fn edit_table(text: &str) -> Edited {
-    let job = |line: &str| line.contains(OLD_SCRIPT) && !line.trim_start().starts_with('#');
-    let kept: String = text.split_inclusive('\n').filter(|line| !job(line)).collect();
-    let reasons = if kept == text {
-        Vec::new()
-    } else {
-        vec![
-            "phoenix-certd renews unattended; the old job would be a second writer on the same files"
-                .to_owned(),
-        ]
-    };
+pub(crate) fn edit_table(text: &str) -> Edit {
+    let mut kept = String::new();
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        if !line.contains(OLD_SCRIPT) || line.trim_start().starts_with('#') {
+            kept.push_str(line);
+        } else if let Some(other) = other_duty(line) {
+            let message = format!(
+                "runs the old renewal script together with something else: `{other}`. Take the script out of the line \
+                 by hand"
+            );
+            return Err(Unclear::new(number + 1, message));
+        }
+    }
+    Ok(without(text, kept))
+}
+
+/// A script that cron runs, without the job.
+pub(crate) fn edit_job(text: &str) -> Edit {
+    let script = Script::read(text)?;
+    if !script.commands.iter().any(|command| command.text.contains(OLD_SCRIPT)) {
+        return Ok(without(text, text.to_owned()));
+    }
+    for command in &script.commands {
+        let word = first_word(&command.text);
+        let around = AROUND.contains(&word) || word.contains('=');
+        if !command.text.contains(OLD_SCRIPT) && !around {
+            let message = format!(
+                "runs the old renewal script, and does something else as well: `{word}`. Take the script out by hand"
+            );
+            return Err(Unclear::new(command.lines.start + 1, message));
+        }
+    }
+    Ok(without(text, NOTHING.to_owned()))
+}
+
+fn without(text: &str, kept: String) -> Edited {
+    let reasons = if kept == text { Vec::new() } else { vec![REASON.to_owned()] };
     Edited { text: kept, reasons, remarks: Vec::new() }
+}
+
+/// Another command of a line of a cron table, if it has one that does anything.
+fn other_duty(line: &str) -> Option<&str> {
+    let parts = line.split(['&', ';', '|']).map(str::trim);
+    let mut others = parts.filter(|part| !part.is_empty() && !part.contains(OLD_SCRIPT));
+    others.find(|part| {
+        let harmless = |word: &str| matches!(word, "cd" | "[" | "test" | "logger" | "true" | "sleep");
+        // The first part has the times, and the user, before its command. "2>&1" is no command.
+        !part.split_whitespace().any(harmless) && !part.chars().all(|c| c.is_ascii_digit())
+    })
 }
 
 /// A script that removes the job instead of installing it.

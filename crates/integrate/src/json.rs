@@ -35,6 +35,10 @@ impl Document {
         let root = CstRootNode::parse(text, &strict).map_err(|error| {
             Unclear::new(error.line_display(), format!("is not valid JSON: {}", error.kind()))
         })?;
+        // The parser for editing reads over comments, which jq and phoenix-certd do not take.
+        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            return Err(Unclear::new(error.line(), format!("is not valid JSON: {error}")));
+        }
         Ok(Self { root, end: if text.ends_with('\n') { "\n" } else { "" } })
     }
 

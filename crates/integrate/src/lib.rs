@@ -11,6 +11,7 @@
 //! | `docker` | `bin/vm_features/feature_install_docker_proxy.sh` | the API on 2376 with the certificate from Step-CA |
 //! | `firewall` | `etc/phoenix_*_configs.json`, `etc/phoenix_hypervisor_config.json` | 2375 to 2376, and the probes of the hypervisor |
 //! | `cron` | cron tables, and the script that installs one | the old renewal job removed |
+//! | `ends` | | line ends of Windows |
 //! | `json`, `yaml`, `shell` | | editing a text so that everything else stays as it was written |
 //!
 //! Everything is idempotent: planning a tree that was applied finds nothing to do.
@@ -19,6 +20,7 @@ mod apply;
 mod cron;
 mod diff;
 mod docker;
+mod ends;
 mod firewall;
 mod json;
 mod manifest;
@@ -31,6 +33,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use apply::{Applied, ApplyError, apply};
+use tree::Found;
 pub use tree::{Tree, TreeError};
 
 /// What a tree needs.
@@ -71,15 +74,18 @@ pub struct Remark {
 pub struct Refusal {
     /// Relative to the tree.
     pub path: PathBuf,
-    /// Line, counted from 1.
-    pub line: usize,
+    /// Line, counted from 1; none when it is the file as a whole.
+    pub line: Option<usize>,
     /// What is not understood and what to do about it.
     pub message: String,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.path.display(), self.line, self.message)
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.path.display(), self.message),
+            None => write!(f, "{} {}", self.path.display(), self.message),
+        }
     }
 }
 
@@ -140,7 +146,7 @@ type Editor<'a> = &'a dyn Fn(&str) -> Edit;
 /// What `tree` needs.
 ///
 /// # Errors
-/// The tree or one of its files cannot be read.
+/// A directory of the tree cannot be read.
 pub fn plan(tree: &Tree, addresses: &Addresses) -> Result<Plan, TreeError> {
     let mut plan = Plan::default();
     let base = tree.base();
@@ -157,24 +163,23 @@ pub fn plan(tree: &Tree, addresses: &Addresses) -> Result<Plan, TreeError> {
     ];
     for (name, edit) in files {
         let path = base.join(name);
-        match tree.read(&path)? {
-            Some(text) => plan.take(path, text, edit),
-            None => plan.remark(path, "is not in this tree: nothing was planned for it"),
+        match tree.read(&path) {
+            Ok(Some(text)) => plan.take(path, text, edit),
+            Ok(None) => plan.remark(path, "is not in this tree: nothing was planned for it"),
+            Err(error) => plan.refuse(path, &error),
         }
     }
     for (name, content, reason) in traefik::dynamic_files() {
         let path = base.join(name);
-        match tree.read(&path)? {
-            Some(text) => plan.take(path, text, &|text| Ok(traefik::edit_dynamic(text, content, reason))),
-            None => plan.create(path, content, reason),
+        match tree.read(&path) {
+            Ok(Some(text)) => plan.take(path, text, &|text| Ok(traefik::edit_dynamic(text, content, reason))),
+            Ok(None) => plan.create(path, content, reason),
+            Err(error) => plan.refuse(path, &error),
         }
     }
-    for (path, text) in tree.cron_tables()? {
-        plan.take(path, text, &|text| Ok(cron::edit_table(text)));
-    }
-    for (path, text) in tree.scripts()? {
-        plan.take(path, text, &cron::edit_script);
-    }
+    plan.take_all(tree.cron_tables()?, &cron::edit_table);
+    plan.take_all(tree.cron_scripts()?, &cron::edit_job);
+    plan.take_all(tree.scripts()?, &cron::edit_script);
     plan.changes.sort_by(|a, b| a.path.cmp(&b.path));
     for (path, line) in tree.naming(firewall::OLD)? {
         if !plan.concerns(&path) {
@@ -190,7 +195,7 @@ pub fn plan(tree: &Tree, addresses: &Addresses) -> Result<Plan, TreeError> {
 
 impl Plan {
     fn take(&mut self, path: PathBuf, text: String, edit: Editor<'_>) {
-        match edit(&text) {
+        match ends::edit(&text, edit) {
             Ok(Edited { text: after, reasons, remarks }) => {
                 for message in remarks {
                     self.remark(path.clone(), &message);
@@ -199,8 +204,24 @@ impl Plan {
                     self.changes.push(Change { path, before: Some(text), after, reasons });
                 }
             }
-            Err(Unclear { line, message }) => self.refusals.push(Refusal { path, line, message }),
+            Err(Unclear { line, message }) => {
+                self.refusals.push(Refusal { path, line: Some(line), message });
+            }
         }
+    }
+
+    fn take_all(&mut self, found: Found, edit: Editor<'_>) {
+        for (path, text) in found.texts {
+            self.take(path, text, edit);
+        }
+        for (path, message) in found.odd {
+            self.remark(path, &message);
+        }
+    }
+
+    /// A file that there is something to do about, and that cannot be read.
+    fn refuse(&mut self, path: PathBuf, error: &TreeError) {
+        self.refusals.push(Refusal { path, line: None, message: error.why() });
     }
 
     /// Something is done about the file, or wrong with it.

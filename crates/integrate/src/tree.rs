@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::cron::OLD_SCRIPT;
+
 /// Where the installation lies below the root of a file system or of the repository.
 const INSTALLED: &str = "usr/local/phoenix_hypervisor";
 /// Largest file that is read.
@@ -12,7 +14,9 @@ const LARGEST: u64 = 4 << 20;
 /// Largest number of files in one directory.
 const MOST: usize = 1000;
 /// Directories of cron tables, below the root.
-const CRON: &[&str] = &["etc/cron.d", "etc/cron.hourly", "etc/cron.daily", "var/spool/cron/crontabs"];
+const CRON: &[&str] = &["etc/cron.d", "var/spool/cron/crontabs"];
+/// Directories of scripts that cron runs, below the root.
+const CRON_SCRIPTS: &[&str] = &["etc/cron.hourly", "etc/cron.daily", "etc/cron.weekly"];
 /// Cron tables that are single files.
 const CRONTAB: &str = "etc/crontab";
 /// Directories of scripts that may install a cron job, below the installation.
@@ -48,6 +52,26 @@ pub enum TreeError {
         /// What is wrong with it.
         why: &'static str,
     },
+}
+
+impl TreeError {
+    /// What is wrong, for whoever names the file before it.
+    pub(crate) fn why(&self) -> String {
+        match self {
+            Self::NotATree(_) => "is no phoenix_hypervisor tree".to_owned(),
+            Self::Unreadable { source, .. } => format!("cannot be read: {source}"),
+            Self::Odd { why, .. } => (*why).to_owned(),
+        }
+    }
+}
+
+/// Files that name the old renewal script.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Their texts, by path.
+    pub(crate) texts: Vec<(PathBuf, String)>,
+    /// What could not be looked into, and links to the script: a sentence without its subject, by path.
+    pub(crate) odd: Vec<(PathBuf, String)>,
 }
 
 /// A tree: the root of a file system or repository, or the installation itself.
@@ -111,24 +135,27 @@ impl Tree {
     }
 
     /// Cron tables that name the old renewal script.
-    pub(crate) fn cron_tables(&self) -> Result<Vec<(PathBuf, String)>, TreeError> {
-        let mut tables = Vec::new();
-        for directory in CRON {
-            tables.extend(self.files(Path::new(directory))?);
-        }
-        tables.push(PathBuf::from(CRONTAB));
-        self.naming_the_old_script(tables)
+    pub(crate) fn cron_tables(&self) -> Result<Found, TreeError> {
+        let mut found = self.naming_the_old_script(CRON.iter().map(PathBuf::from))?;
+        found.add(self, PathBuf::from(CRONTAB));
+        Ok(found)
+    }
+
+    /// Scripts that cron runs and that name it.
+    pub(crate) fn cron_scripts(&self) -> Result<Found, TreeError> {
+        self.naming_the_old_script(CRON_SCRIPTS.iter().map(PathBuf::from))
     }
 
     /// Scripts that install a cron job for the old renewal script.
-    pub(crate) fn scripts(&self) -> Result<Vec<(PathBuf, String)>, TreeError> {
-        let mut scripts = Vec::new();
-        for directory in SCRIPTS {
-            let files = self.files(&self.base.join(directory))?;
-            scripts.extend(files.into_iter().filter(|path| path.extension().is_some_and(|end| end == "sh")));
-        }
-        let mut found = self.naming_the_old_script(scripts)?;
-        found.retain(|(_, text)| text.contains("crontab") || text.contains("/etc/cron"));
+    pub(crate) fn scripts(&self) -> Result<Found, TreeError> {
+        let mut found =
+            self.naming_the_old_script(SCRIPTS.iter().map(|directory| self.base.join(directory)))?;
+        let script = |path: &Path| path.extension().is_some_and(|end| end == "sh");
+        found
+            .texts
+            .retain(|(path, text)| script(path) && (text.contains("crontab") || text.contains("/etc/cron")));
+        // What lies there besides is none of ours.
+        found.odd.clear();
         Ok(found)
     }
 
@@ -152,11 +179,14 @@ impl Tree {
         Ok(found)
     }
 
-    fn naming_the_old_script(&self, paths: Vec<PathBuf>) -> Result<Vec<(PathBuf, String)>, TreeError> {
-        let mut found = Vec::new();
-        for path in paths {
-            if let Some(text) = self.read(&path)?.filter(|text| text.contains(crate::cron::OLD_SCRIPT)) {
-                found.push((path, text));
+    fn naming_the_old_script(&self, directories: impl Iterator<Item = PathBuf>) -> Result<Found, TreeError> {
+        let mut found = Found::default();
+        for directory in directories {
+            for path in self.files(&directory)? {
+                found.add(self, path);
+            }
+            for path in self.entries(&directory, FileType::is_symlink)? {
+                found.add_link(self, path);
             }
         }
         Ok(found)
@@ -187,6 +217,31 @@ impl Tree {
         }
         names.sort();
         Ok(names)
+    }
+}
+
+impl Found {
+    fn add(&mut self, tree: &Tree, path: PathBuf) {
+        match tree.read(&path) {
+            Ok(text) => {
+                let text = text.filter(|text| text.contains(OLD_SCRIPT));
+                self.texts.extend(text.map(|text| (path, text)));
+            }
+            Err(error) => {
+                let message = format!("was not searched for the old renewal job: it {}", error.why());
+                self.odd.push((path, message));
+            }
+        }
+    }
+
+    /// Where a link leads to is not looked at: in a working copy that would be another tree.
+    fn add_link(&mut self, tree: &Tree, path: PathBuf) {
+        let Ok(target) = fs::read_link(tree.root.join(&path)) else { return };
+        if target.to_string_lossy().contains(OLD_SCRIPT) {
+            let message = "is a link to the old renewal script, a second writer on the same files: remove it"
+                .to_owned();
+            self.odd.push((path, message));
+        }
     }
 }
 
