@@ -205,6 +205,8 @@ reasons! {
     CaRejects = "ca-rejects", Blocked;
     /// The issued certificate is not what was asked for.
     WrongAnswer = "wrong-answer", CaFault;
+    /// The issued certificate has further extended key usages, which `strict_eku` forbids.
+    EkuRefused = "eku-refused", Blocked;
     /// The issued certificate is not valid at this host's time: the clocks of host and CA differ.
     ClockDiffers = "clock-differs", CaFault;
     // --- guests and commands
@@ -258,6 +260,12 @@ reasons! {
 }
 
 impl Reason {
+    /// A certificate that an issuer gave was refused before anything was written: the issuer is at fault, or what is
+    /// wanted of it.
+    pub const fn refuses_the_answer(self) -> bool {
+        matches!(self, Self::ClockDiffers | Self::WrongAnswer | Self::EkuRefused)
+    }
+
     /// What lies on the paths cannot be seen: they, or the storage that they are on, are at fault.
     pub const fn hides_the_files(self) -> bool {
         matches!(

@@ -7,7 +7,7 @@ use phoenix_core::facts::{Observation, Served};
 use phoenix_core::lifecycle::{
     Action, Event, Offer, Stage, Verification, delivered_by_command, verify_digest,
 };
-use phoenix_core::manifest::{Entry, Verify};
+use phoenix_core::manifest::{Entry, Usage, Verify};
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::waves::has_run;
 
@@ -162,6 +162,9 @@ impl World {
             Action::Install(offer) => self.offers.remove(&offer.chain),
             _ => None,
         };
+        if let Some(certificate) = &offer {
+            refuse(entry, certificate)?;
+        }
         let Some(tracked) = self.entries.get_mut(name) else { return Ok(()) };
         if let Some(present) = tracked.site.live() {
             tracked.earlier.push(present.clone());
@@ -284,6 +287,23 @@ impl World {
             result: seen.map_or(Ok(()), Err),
         })
     }
+}
+
+/// Refuses what the executor does not install: further extended key usages where the manifest forbids them.
+fn refuse(entry: &Entry, certificate: &Certificate) -> Result<(), Trouble> {
+    let leaf = &certificate.leaf;
+    let wanted = match entry.usage {
+        Usage::Server => (true, false),
+        Usage::Client => (false, true),
+        Usage::Peer => (true, true),
+    };
+    let further = leaf.other_eku || (leaf.server_auth, leaf.client_auth) != wanted;
+    if !entry.strict_eku || !further {
+        return Ok(());
+    }
+    let message = "The certificate that issuer `phoenix` gave is refused: it has further extended key usages, which \
+                   `strict_eku` forbids: check the CA's certificate template. Nothing on disk was changed.";
+    Err(Trouble::new(Reason::EkuRefused, message))
 }
 
 /// What is seen at a consumer that answers honestly.

@@ -128,9 +128,12 @@ pub fn reproduce(problem: &Problem<'_>) -> Vec<Reproduction> {
         R::TrustChanged => problem.show_root(),
         R::UnknownProvisioner => problem.find_provisioner(),
         R::WrongPassword | R::PasswordLocked => [problem.ask_again(), problem.step_token()].concat(),
-        R::TokenRefused | R::DurationLimits | R::CaForbids | R::CaRejects | R::WrongAnswer => {
-            [problem.ask_again(), problem.step_certificate()].concat()
-        }
+        R::TokenRefused
+        | R::DurationLimits
+        | R::CaForbids
+        | R::CaRejects
+        | R::WrongAnswer
+        | R::EkuRefused => [problem.ask_again(), problem.step_certificate()].concat(),
         R::Unreachable
         | R::ServesOther
         | R::ServesExpired

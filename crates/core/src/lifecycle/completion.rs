@@ -42,7 +42,7 @@ pub(super) fn absorb(
         | Event::Ordered(_)
         | Event::OrderedBack => {}
         Event::Issued(Ok(offer)) => {
-            state.memory.overcome(Stage::Issue);
+            // Whether the answer is of any use shows when it is installed: until then its failures stay counted.
             state.memory.reachable = offer.reachable.or(state.memory.reachable);
             return Some(offer);
         }
@@ -77,10 +77,14 @@ pub(super) fn absorb(
         }
         Event::Observed(Err(trouble)) => failed(state, Stage::Observe, trouble, now),
         // What the issuer gave is at fault, not the place where it was to be written.
-        Event::Installed(Err(trouble)) if trouble.reason == Reason::ClockDiffers => {
+        Event::Installed(Err(trouble)) if trouble.reason.refuses_the_answer() => {
             failed(state, Stage::Issue, trouble, now);
         }
-        Event::Installed(Err(trouble)) | Event::Adopted(Err(trouble)) | Event::Restored(Err(trouble)) => {
+        Event::Installed(Err(trouble)) => {
+            state.memory.overcome(Stage::Issue);
+            failed(state, Stage::Write, trouble, now);
+        }
+        Event::Adopted(Err(trouble)) | Event::Restored(Err(trouble)) => {
             failed(state, Stage::Write, trouble, now);
         }
         Event::Delivered(Err(trouble)) => failed(state, Stage::Deliver, trouble, now),

@@ -34,7 +34,7 @@ use completion::{absorb, absorb_overruled, failed};
 use survey::Survey;
 
 use crate::facts::Observation;
-use crate::reason::{RetryClass, Trouble};
+use crate::reason::{Reason, RetryClass, Trouble};
 use crate::rules::Finding;
 use crate::time::Timestamp;
 
@@ -227,7 +227,7 @@ fn proceed(
             state.awaits_issuer = true;
             survey_or_rest(state, context, retried.map(earlier), actions);
         }
-        Decision::Act(work, finding) if done == Some(work) => {
+        Decision::Act(work, finding) if done == Some(work) || asks_again(done, work, &finding) => {
             // It ended well and changed nothing: doing it again at once would never end.
             let message = format!("what was done about it had no effect: {}", finding.message);
             failed(state, work.stage(), Trouble::new(finding.reason, message), now);
@@ -236,6 +236,12 @@ fn proceed(
         }
         Decision::Act(work, finding) => begin(state, work, finding, actions),
     }
+}
+
+/// A rule refuses the certificate that was just installed: the next one would be like it.
+fn asks_again(done: Option<Work>, work: Work, finding: &Finding) -> bool {
+    let of_the_pair = !matches!(finding.reason, Reason::Due | Reason::Forced | Reason::Revoked);
+    done == Some(Work::Install) && work == Work::Issue && of_the_pair
 }
 
 fn begin(state: &mut State, work: Work, finding: Finding, actions: &mut Vec<Action>) {

@@ -1,3 +1,4 @@
+mod answers;
 mod back;
 mod corners;
 mod gates;
@@ -312,27 +313,6 @@ fn what_happens_during_work_is_looked_at_afterwards() {
     assert_eq!(bench.send(Event::Rewritten), []);
     let deployed = bench.deployed(&leaf);
     assert_eq!(bench.send(Event::Activated(Ok(deployed))), [Action::Observe]);
-}
-
-#[test]
-fn a_loop_of_issuances_is_stopped_and_named() {
-    let mut bench = Bench::new();
-    let leaf = bench.leaf();
-    let mut undone = bench.deployed(&leaf);
-    undone.own.as_mut().unwrap().leaf.sans.clear();
-    bench.send(Event::Look);
-    let mut actions = bench.send(Event::Observed(Ok(undone.clone())));
-    for _ in 0..ISSUANCES_PER_LIFETIME {
-        assert_eq!(actions, [Action::Issue]);
-        let offer = bench.offer();
-        bench.send(Event::Issued(Ok(offer)));
-        actions = bench.send(Event::Installed(Ok((undone.clone(), vec![]))));
-        bench.pass(10);
-    }
-    assert!(matches!(actions[..], [Action::WakeAt(Some(_))]), "{actions:?}");
-    assert_eq!(bench.state.memory.failure().unwrap().1.trouble.reason, Reason::DriftLoop);
-    assert_eq!(bench.send(renew(Reach::Verified)), [Action::Observe]);
-    assert_eq!(bench.send(Event::Observed(Ok(undone))), [Action::Issue]);
 }
 
 #[test]

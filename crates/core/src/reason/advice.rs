@@ -78,6 +78,10 @@ impl Reason {
             Self::ClockDiffers => {
                 "set the clocks of this host and of the CA right (`timedatectl`); it goes on by itself"
             }
+            Self::EkuRefused => {
+                "have the CA's template give the wanted usages only, or take `strict_eku` out of the manifest; then \
+                 `phoenix-certctl renew NAME`"
+            }
             Self::WrongAnswer => "look at the CA's templates: they change what was asked for",
             Self::GuestAbsent => {
                 "create the guest or correct its number; it goes on by itself when it is there"

@@ -135,7 +135,13 @@ fn check(
             return clock_differs(entry, issuer, chain, now);
         }
         let all: Vec<_> = mismatches.iter().map(ToString::to_string).collect();
-        wrong_answer(entry, issuer, &all.join("; "))
+        let refused = wrong_answer(entry, issuer, &all.join("; "));
+        // What asking again would not change: the certificate serves, and a rule of the manifest's own forbids it.
+        let is_strictness = |mismatch: &Mismatch| matches!(mismatch, Mismatch::ExtraUsage(_));
+        if mismatches.iter().all(is_strictness) {
+            return Trouble { reason: Reason::EkuRefused, ..refused };
+        }
+        refused
     })
 }
 

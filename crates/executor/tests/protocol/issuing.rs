@@ -84,6 +84,14 @@ fn whatever_is_wrong_with_an_answer_nothing_on_disk_changes() {
             with(|leaf| leaf.usages.push(ExtendedKeyUsagePurpose::EmailProtection)),
             "strict_eku",
         ),
+        (
+            "a usage too many for the wrong names",
+            with(|leaf| {
+                leaf.usages.push(ExtendedKeyUsagePurpose::EmailProtection);
+                leaf.names.truncate(1);
+            }),
+            "strict_eku",
+        ),
         ("in an hour", place.ca.sign(&csr, &late), "is valid from"),
         ("expired", place.ca.sign(&csr, &past), "is valid from"),
         ("garbage", "garbage".to_owned(), "certificate"),
@@ -91,8 +99,11 @@ fn whatever_is_wrong_with_an_answer_nothing_on_disk_changes() {
     ];
     for (what, chain, part) in cases {
         let trouble = link.install("web", &stage, &chain).unwrap_err();
-        let is_time = ["in an hour", "expired"].contains(&what);
-        let reason = if is_time { Reason::ClockDiffers } else { Reason::WrongAnswer };
+        let reason = match what {
+            "in an hour" | "expired" => Reason::ClockDiffers,
+            "a usage too many" => Reason::EkuRefused,
+            _ => Reason::WrongAnswer,
+        };
         assert_eq!(trouble.reason, reason, "{what}: {trouble}");
         assert!(trouble.message.contains(part), "{what}: {trouble}");
         assert_eq!(fs::read(place.path("target/web/cert.pem")).unwrap(), before, "{what}");
