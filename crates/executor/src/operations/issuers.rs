@@ -20,6 +20,7 @@ impl Executor {
         let mut facts = self.anchors.facts();
         for (fact, issuer) in facts.iter_mut().zip(&self.settings.issuers) {
             add_passwords(fact, issuer);
+            fact.warnings.extend(self.bundles_without(&issuer.name));
         }
         facts
     }

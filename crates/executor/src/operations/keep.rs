@@ -33,6 +33,7 @@ impl Executor {
         let store = self.store_of(entry);
         let own = require_own(&store, entry)?;
         let foreign = replaced_from_outside(&store.read_live()?, &own);
+        self.bring_bundle_up_to_date(entry, &store, &own)?;
         store.restore()?;
         if foreign {
             store.update_ledger(|ledger| ledger.foreign_writes = ledger.foreign_writes.saturating_add(1))?;
@@ -68,6 +69,7 @@ impl Executor {
             return Err(refuse(finding.reason, &finding.message));
         }
         let roots = roots.ok_or_else(|| refuse(Reason::Issuer, "no root of its issuers is known"))?;
+        let bundle = self.bundle(entry, &roots);
         Ok(NewPair {
             key_pem: own_part(&live.key, entry.combined(), Part::Key)
                 .unwrap_or_else(|| Zeroizing::new(key.pem().as_bytes().to_vec())),
@@ -75,8 +77,8 @@ impl Executor {
                 .map_or_else(|| chain.pem().into_bytes(), |bytes| bytes.to_vec()),
             chain_pem: companion(live.chain.as_ref(), |bytes| same_chain(bytes, &chain))
                 .unwrap_or_else(|| chain.intermediates_pem().into_bytes()),
-            roots_pem: companion(live.ca.as_ref(), |bytes| same_roots(bytes, &roots))
-                .or_else(|| Some(roots.pem().into_bytes())),
+            roots_pem: companion(live.ca.as_ref(), |bytes| same_roots(bytes, &bundle))
+                .or_else(|| Some(bundle.clone().into_bytes())),
             leaf: leaf.clone(),
             at: now,
         })
@@ -152,8 +154,9 @@ fn same_chain(bytes: &[u8], chain: &Chain) -> bool {
     Chain::from_pem(bytes).is_ok_and(|found| Some(found.certificates()) == chain.certificates().get(1..))
 }
 
-fn same_roots(bytes: &[u8], roots: &Roots) -> bool {
-    Roots::from_pem(bytes).is_ok_and(|found| found.certificates() == roots.certificates())
+fn same_roots(bytes: &[u8], bundle: &str) -> bool {
+    let certificates = |pem: &[u8]| Some(Roots::from_pem(pem).ok()?.certificates().to_vec());
+    certificates(bytes).is_some_and(|found| Some(found) == certificates(bundle.as_bytes()))
 }
 
 #[cfg(test)]
