@@ -85,6 +85,35 @@ fn a_guest_that_is_off_is_waited_for() -> Result<()> {
     bed.check_pairs()
 }
 
+/// What lies in the guest is compared by hash with what was sent, before anything is run there.
+#[test]
+fn a_guest_that_only_claims_to_have_the_files_gets_no_command() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let ca = StepCa::start_in(&scratch.join("ca"), StepCaVersion::V0_30_2, &Options::default())?;
+    let mut entry = manifest::entry(&scratch, "web");
+    entry["guest_id"] = json!(LXC);
+    entry["guest_type"] = json!("lxc");
+    entry["deliver"] = json!({"cert": "/etc/web/cert.pem", "key": "/etc/web/key.pem"});
+    entry["post_renewal_command"] = json!("pct exec 102 -- systemctl restart web");
+    let bed = Bed::around(scratch, ca, vec![entry])?;
+    bed.daemon.wait_entry("web", "is in use", is_done)?;
+    let runs = || bed.guests.calls_with("restart web").len();
+    let before = runs();
+    bed.guests.spoil(LXC, Fault::Exit(0), "mktemp");
+    let asked = bed.daemon.certctl(["renew", "--name", "web"])?;
+    ensure!(asked.status.code() == Some(1), "{asked:?}");
+    let differs =
+        |entry: &_| tells(entry, Reason::DeliveryDiffers, &["/etc/web/key.pem", "not what was sent"]);
+    let entry = bed.daemon.wait_entry("web", "is not believed", differs)?;
+    ensure!(entry.deployment.delivered == StageState::Failed, "{entry:?}");
+    ensure!(runs() == before, "its command was run");
+    bed.guests.mend(LXC);
+    let asked = bed.daemon.certctl(["sync", "web"])?;
+    ensure!(asked.status.success() && is_done(&bed.daemon.entry("web")?), "{asked:?}");
+    ensure!(runs() == before + 1, "its command was run {} times", runs() - before);
+    Ok(())
+}
+
 #[test]
 fn a_failure_is_remembered_over_sigkill_and_the_command_runs_again() -> Result<()> {
     let mut bed = bed()?;

@@ -34,8 +34,7 @@ struct ChangeDocument {
 pub fn run(session: &Session, args: &IntegrateArgs, out: &mut Output) -> Result<Exit, Failure> {
     let tree = Tree::open(&args.tree).map_err(|error| Failure::Unreadable(error.to_string()))?;
     let addresses = Addresses { hypervisor: args.hypervisor.to_string(), docker: args.docker.to_string() };
-    let plan =
-        phoenix_integrate::plan(&tree, &addresses).map_err(|error| Failure::Unreadable(error.to_string()))?;
+    let plan = phoenix_integrate::plan(&tree, &addresses);
     if !session.json {
         show(&plan, out)?;
     }

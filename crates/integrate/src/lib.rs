@@ -33,7 +33,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use apply::{Applied, ApplyError, apply};
-use tree::Found;
+use tree::{Found, Naming};
 pub use tree::{Tree, TreeError};
 
 /// What a tree needs.
@@ -143,11 +143,8 @@ type Edit = Result<Edited, Unclear>;
 /// Turns the text of a file into another.
 type Editor<'a> = &'a dyn Fn(&str) -> Edit;
 
-/// What `tree` needs.
-///
-/// # Errors
-/// A directory of the tree cannot be read.
-pub fn plan(tree: &Tree, addresses: &Addresses) -> Result<Plan, TreeError> {
+/// What `tree` needs. What cannot be read is refused or remarked, by what it is.
+pub fn plan(tree: &Tree, addresses: &Addresses) -> Plan {
     let mut plan = Plan::default();
     let base = tree.base();
     let files: [(&str, Editor<'_>); 7] = [
@@ -177,20 +174,12 @@ pub fn plan(tree: &Tree, addresses: &Addresses) -> Result<Plan, TreeError> {
             Err(error) => plan.refuse(path, &error),
         }
     }
-    plan.take_all(tree.cron_tables()?, &cron::edit_table);
-    plan.take_all(tree.cron_scripts()?, &cron::edit_job);
-    plan.take_all(tree.scripts()?, &cron::edit_script);
+    plan.take_all(tree.cron_tables(), &cron::edit_table);
+    plan.take_all(tree.cron_scripts(), &cron::edit_job);
+    plan.take_all(tree.scripts(), &cron::edit_script);
     plan.changes.sort_by(|a, b| a.path.cmp(&b.path));
-    for (path, line) in tree.naming(firewall::OLD)? {
-        if !plan.concerns(&path) {
-            let port = firewall::OLD;
-            plan.remark(
-                path,
-                &format!("line {line} names port {port}, where the Docker API is not any more"),
-            );
-        }
-    }
-    Ok(plan)
+    plan.point_out_the_old_port(tree);
+    plan
 }
 
 impl Plan {
@@ -222,6 +211,22 @@ impl Plan {
     /// A file that there is something to do about, and that cannot be read.
     fn refuse(&mut self, path: PathBuf, error: &TreeError) {
         self.refusals.push(Refusal { path, line: None, message: error.why() });
+    }
+
+    fn point_out_the_old_port(&mut self, tree: &Tree) {
+        let port = firewall::OLD;
+        let Naming { lines, odd } = tree.naming(port);
+        for (path, line) in lines {
+            if !self.concerns(&path) {
+                self.remark(
+                    path,
+                    &format!("line {line} names port {port}, where the Docker API is not any more"),
+                );
+            }
+        }
+        for (path, message) in odd {
+            self.remark(path, &message);
+        }
     }
 
     /// Something is done about the file, or wrong with it.

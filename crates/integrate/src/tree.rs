@@ -74,6 +74,15 @@ pub(crate) struct Found {
     pub(crate) odd: Vec<(PathBuf, String)>,
 }
 
+/// Texts that name something.
+#[derive(Debug, Default)]
+pub(crate) struct Naming {
+    /// The first line of each, counted from 1, by path.
+    pub(crate) lines: Vec<(PathBuf, usize)>,
+    /// Directories that could not be searched: a sentence without its subject, by path.
+    pub(crate) odd: Vec<(PathBuf, String)>,
+}
+
 /// A tree: the root of a file system or repository, or the installation itself.
 #[derive(Debug)]
 pub struct Tree {
@@ -135,61 +144,79 @@ impl Tree {
     }
 
     /// Cron tables that name the old renewal script.
-    pub(crate) fn cron_tables(&self) -> Result<Found, TreeError> {
-        let mut found = self.naming_the_old_script(CRON.iter().map(PathBuf::from))?;
+    pub(crate) fn cron_tables(&self) -> Found {
+        let mut found = self.naming_the_old_script(CRON.iter().map(PathBuf::from));
         found.add(self, PathBuf::from(CRONTAB));
-        Ok(found)
+        found
     }
 
     /// Scripts that cron runs and that name it.
-    pub(crate) fn cron_scripts(&self) -> Result<Found, TreeError> {
+    pub(crate) fn cron_scripts(&self) -> Found {
         self.naming_the_old_script(CRON_SCRIPTS.iter().map(PathBuf::from))
     }
 
     /// Scripts that install a cron job for the old renewal script.
-    pub(crate) fn scripts(&self) -> Result<Found, TreeError> {
-        let mut found =
-            self.naming_the_old_script(SCRIPTS.iter().map(|directory| self.base.join(directory)))?;
+    pub(crate) fn scripts(&self) -> Found {
+        let mut found = self.naming_the_old_script(SCRIPTS.iter().map(|directory| self.base.join(directory)));
         let script = |path: &Path| path.extension().is_some_and(|end| end == "sh");
         found
             .texts
             .retain(|(path, text)| script(path) && (text.contains("crontab") || text.contains("/etc/cron")));
         // What lies there besides is none of ours.
         found.odd.clear();
-        Ok(found)
+        found
     }
 
-    /// Texts of the installation, whatever they are, in which `word` stands by itself, with the first line.
-    pub(crate) fn naming(&self, word: &str) -> Result<Vec<(PathBuf, usize)>, TreeError> {
-        let mut found = Vec::new();
+    /// Texts of the installation, whatever they are, in which `word` stands by itself.
+    pub(crate) fn naming(&self, word: &str) -> Naming {
+        let Naming { mut lines, mut odd } = Naming::default();
         let mut open: Vec<_> = SEARCHED.iter().map(|directory| (self.base.join(directory), 1)).collect();
         while let Some((directory, depth)) = open.pop() {
-            if depth < DEEPEST {
-                let below = self.entries(&directory, FileType::is_dir)?;
-                open.extend(below.into_iter().map(|path| (path, depth + 1)));
-            }
-            for path in self.files(&directory)? {
-                // What is no text is not configured by hand either.
-                let Ok(Some(text)) = self.read(&path) else { continue };
-                let line = text.lines().position(|line| stands_alone(line, word));
-                found.extend(line.map(|line| (path, line + 1)));
+            let inside = self
+                .files(&directory)
+                .and_then(|files| Ok((files, self.entries(&directory, FileType::is_dir)?)));
+            match inside {
+                Ok((files, below)) => {
+                    lines.extend(files.into_iter().filter_map(|path| self.line_naming(path, word)));
+                    if depth < DEEPEST {
+                        open.extend(below.into_iter().map(|path| (path, depth + 1)));
+                    }
+                }
+                Err(error) => {
+                    odd.push((directory, format!("was not searched for port {word}: it {}", error.why())));
+                }
             }
         }
-        found.sort();
-        Ok(found)
+        lines.sort();
+        Naming { lines, odd }
     }
 
-    fn naming_the_old_script(&self, directories: impl Iterator<Item = PathBuf>) -> Result<Found, TreeError> {
+    fn line_naming(&self, path: PathBuf, word: &str) -> Option<(PathBuf, usize)> {
+        // What is no text is not configured by hand either.
+        let text = self.read(&path).ok()??;
+        let line = text.lines().position(|line| stands_alone(line, word))?;
+        Some((path, line + 1))
+    }
+
+    fn naming_the_old_script(&self, directories: impl Iterator<Item = PathBuf>) -> Found {
         let mut found = Found::default();
         for directory in directories {
-            for path in self.files(&directory)? {
-                found.add(self, path);
-            }
-            for path in self.entries(&directory, FileType::is_symlink)? {
-                found.add_link(self, path);
+            let inside = self
+                .files(&directory)
+                .and_then(|files| Ok((files, self.entries(&directory, FileType::is_symlink)?)));
+            match inside {
+                Ok((files, links)) => {
+                    for path in files {
+                        found.add(self, path);
+                    }
+                    for path in links {
+                        found.add_link(self, path);
+                    }
+                }
+                Err(error) => found.not_searched(directory, &error),
             }
         }
-        Ok(found)
+        found
     }
 
     /// Regular files of a directory, by name; none when there is no such directory.
@@ -227,11 +254,12 @@ impl Found {
                 let text = text.filter(|text| text.contains(OLD_SCRIPT));
                 self.texts.extend(text.map(|text| (path, text)));
             }
-            Err(error) => {
-                let message = format!("was not searched for the old renewal job: it {}", error.why());
-                self.odd.push((path, message));
-            }
+            Err(error) => self.not_searched(path, &error),
         }
+    }
+
+    fn not_searched(&mut self, path: PathBuf, error: &TreeError) {
+        self.odd.push((path, format!("was not searched for the old renewal job: it {}", error.why())));
     }
 
     /// Where a link leads to is not looked at: in a working copy that would be another tree.

@@ -19,14 +19,14 @@ fn requests_wait_while_a_task_is_replaced_and_without_the_hold_they_are_lost() -
         swarm::deploy_app(&bed.docker)?;
         wait_for_router(&bed, "grep -q app-hold")?;
 
-        for (client, tally) in rotated_twice(&bed)? {
+        for (client, tally) in rotated(&bed, &["second", "third"])? {
             eprintln!("held, {client}: {} requests, {:.1?} without", tally.asked, tally.gap);
             ensure!(tally.asked > 0 && tally.failed.is_empty(), "{client}: {tally:?}");
         }
         let label = "traefik.http.routers.app.middlewares";
         bed.docker.sh(&format!("docker service update --quiet --label-rm {label} {}", swarm::APP))?;
         wait_for_router(&bed, "(! grep -q app-hold)")?;
-        let lost: usize = rotated_twice(&bed)?
+        let lost: usize = rotated(&bed, &["fourth"])?
             .into_iter()
             .inspect(|(client, tally)| {
                 eprintln!("not held, {client}: {} of {} lost", tally.failed.len(), tally.asked);
@@ -53,13 +53,13 @@ fn wait_for_router(bed: &Bed, test: &str) -> Result<()> {
     until_sh(&bed.traefik, "a router for the service", &look).map(drop)
 }
 
-/// Several clients at once, and what each of them saw of two rotations.
-fn rotated_twice(bed: &Bed) -> Result<Vec<(&'static str, Tally)>> {
+/// Several clients at once, and what each of them saw while these pairs came one after the other.
+fn rotated(bed: &Bed, pairs: &[&str]) -> Result<Vec<(&'static str, Tally)>> {
     let reading = bed.ask("app", "/api/system/status").with(&bed.client);
     let writing = reading.clone().sending("a body");
     let probes = [("reads", &reading), ("reads, too", &reading), ("writes", &writing)]
         .map(|(client, ask)| (client, Probing::begin(Ask::clone(ask), 200)));
-    for title in ["next", "last"] {
+    for title in pairs {
         let wanted = give(bed, title)?;
         bed.docker.sh(&format!("{} {} {}", swarm::ROTATE, swarm::APP, swarm::secrets()))?;
         let seen = shown(APP, None).context("nothing is served")?.serial;

@@ -103,12 +103,17 @@ fn a_link_to_the_old_script_is_told_and_a_file_that_is_no_text_is_no_obstacle() 
     symlink(script, hourly.join("renew")).unwrap();
     fs::write(hourly.join("program"), [0xff, 0x00]).unwrap();
     fs::write(installed(&dir, "bin/latin.sh"), b"# \xe4\n").unwrap();
+    fs::write(dir.path().join("etc/cron.daily"), "").unwrap();
+    let locked = installed(&dir, "etc/haproxy");
+    fs::remove_dir_all(&locked).unwrap();
+    symlink("haproxy", &locked).unwrap();
     let plan = planned(&tree);
     assert_eq!(plan.refusals, []);
     let said = remarks_of(&plan);
     assert!(said.contains("etc/cron.hourly/renew: is a link to the old renewal script"), "{said}");
     assert!(said.contains("etc/cron.hourly/program: was not searched"), "{said}");
-    assert!(!said.contains("latin.sh"), "{said}");
+    assert!(said.contains("etc/cron.daily: was not searched for the old renewal job"), "{said}");
+    assert!(!said.contains("latin.sh") && !said.contains("haproxy"), "{said}");
 }
 
 /// A job and what becomes of it: the text, or the line that is refused.

@@ -10,7 +10,8 @@ use phoenix_probe::{Check, HandshakeSigner, Http, Identity, Report, Subject, Tls
 use phoenix_x509::{Chain, KeyPair as Key, Roots};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -114,6 +115,21 @@ pub(crate) fn config(
     let chain: Vec<CertificateDer<'static>> = leaf.chain.certificates().to_vec();
     let der = KeyPair::from_pem(&leaf.key_pem).unwrap().serialize_der();
     builder.with_single_cert(chain, PrivateKeyDer::try_from(der).unwrap()).unwrap()
+}
+
+/// Shows its certificate to whoever asks for [`NAME`], and to nobody else.
+pub(crate) fn only_by_name(mut config: ServerConfig) -> ServerConfig {
+    config.cert_resolver = Arc::new(ByName(Arc::clone(&config.cert_resolver)));
+    config
+}
+
+#[derive(Debug)]
+struct ByName(Arc<dyn ResolvesServerCert>);
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        (hello.server_name() == Some(NAME)).then(|| self.0.resolve(hello)).flatten()
+    }
 }
 
 /// Serves TLS; each request is answered with `answer` and a farewell, or with silence.

@@ -1,9 +1,11 @@
 //! Which certificate is served: the installed one, another one, one without its chain.
 
 use phoenix_core::reason::Reason;
-use phoenix_probe::{Tls, can_be_reached};
+use phoenix_probe::{Accepted, Check, Tls, can_be_reached, look};
 
-use crate::bed::{AMPLE, BOTH, Ca, Clients, NAME, OK, config, http, reason, seen, serve, serve_on, tls};
+use crate::bed::{
+    AMPLE, BOTH, Ca, Clients, NAME, OK, SHORT, config, http, only_by_name, reason, seen, serve, serve_on, tls,
+};
 
 #[tokio::test]
 async fn the_installed_leaf_passes_in_every_version_whether_or_not_clients_are_asked() {
@@ -87,4 +89,28 @@ async fn a_peer_of_tls_1_2_shows_its_certificate_and_gets_no_signature() {
     assert!(report.result.unwrap_err().message.contains("TLS 1.3"));
     let report = seen(check, &ca.leaf(|_| {}).subject(&ca)).await;
     assert_eq!(reason(&report), Some(Reason::ServesOther), "what is served is told all the same");
+}
+
+#[tokio::test]
+async fn every_connection_of_a_look_asks_for_the_server_name() {
+    let ca = Ca::new();
+    let leaf = ca.leaf(|_| {});
+    let subject = leaf.subject(&ca);
+    for (clients, client, wanted) in [
+        (Clients::Anyone, None, None),
+        (Clients::Demanded, Some(leaf.identity()), None),
+        // A refusal for want of a name would look like one for want of a certificate.
+        (Clients::Optional, Some(leaf.identity()), Some(Reason::AcceptsAnyone)),
+    ] {
+        let address = serve(only_by_name(config(&leaf, &ca, clients, BOTH)), Some(OK)).await;
+        let refuse_without_client = client.is_some();
+        let check = Tls { client: client.clone(), refuse_without_client, ..tls(&address) };
+        assert_eq!(reason(&seen(check.clone(), &subject).await), wanted, "{clients:?}");
+        let nameless = seen(Tls { server_name: None, ..check }, &subject).await;
+        assert_eq!(reason(&nameless), Some(Reason::Unreachable), "{clients:?}");
+        let Some(client) = client else { continue };
+        let (address, server_name) = (address.parse().unwrap(), Some(NAME.into()));
+        let check = Check::Accepted(Accepted { address, server_name, client, http: Some(http(Some(200))) });
+        assert_eq!(reason(&look(&check, &subject, SHORT).await), None, "{clients:?}");
+    }
 }
