@@ -25,6 +25,7 @@ mod golden;
 mod play;
 mod site;
 mod told;
+mod touch;
 mod words;
 mod world;
 

@@ -176,4 +176,18 @@ mod tests {
         assert!(result(Reach::Delivered).is_none());
         assert_eq!(result(Reach::Activated).map(|told| told.result), Some(Outcome::Failed));
     }
+
+    #[test]
+    fn a_rollback_that_is_refused_is_answered_with_the_reason_and_other_orders_go_on() {
+        let entry = samples::entry("web", &json!({ "paused": true }));
+        let at = now();
+        let mut state = samples::installed(&entry, Timestamp::from_unix(at.unix() + 3600), at);
+        state.refused = Some(Trouble::new(Reason::Paused, "the entry is paused: no pair is put back"));
+        let tracked = samples::tracked(entry, state);
+        let told = of_order(&tracked, Verb::Rollback, Reach::Verified, &Availability::Ready).unwrap();
+        assert_eq!((told.result, told.reason.as_deref()), (Outcome::Failed, Some("paused")));
+        assert_eq!(told.error.as_deref(), Some("the entry is paused: no pair is put back"));
+        let told = of_order(&tracked, Verb::Sync, Reach::Verified, &Availability::Ready).unwrap();
+        assert_eq!(told.error.as_deref(), Some("web is paused in the manifest"));
+    }
 }

@@ -1,15 +1,18 @@
 //! Commands that show a problem without this software: what an operator types to see it with his own eyes.
 
+mod consumer;
+mod issuer;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::facts::LeafFacts;
 use crate::lifecycle::Stage;
-use crate::manifest::{Delivery, Entry, Guest, GuestKind, Principal, Verify};
+use crate::manifest::{Delivery, Entry, Guest, GuestKind, Principal};
 use crate::name::AbsolutePath;
 use crate::reason::Reason;
-use crate::settings::{ExecutorSettings, IssuerKind, IssuerSettings, PasswordSource, TrustAnchor};
+use crate::settings::{ExecutorSettings, IssuerSettings};
 
 /// A command that shows a problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -262,169 +265,5 @@ impl Problem<'_> {
         let Some(owner) = &self.entry.owner else { return Vec::new() };
         let look = |database: &str, of: &Principal| Reproduction::new(["getent", database, &of.to_string()]);
         vec![look("passwd", &owner.user), look("group", &owner.group)]
-    }
-
-    /// The file with the issuer's roots: the configured one, or the executor's own copy.
-    fn anchor(&self, issuer: &IssuerSettings) -> String {
-        match &issuer.trust {
-            TrustAnchor::File(path) => path.to_string(),
-            TrustAnchor::Fingerprint(_) => {
-                format!("{}/issuers/{}/roots.pem", self.executor.state_dir, issuer.name)
-            }
-        }
-    }
-
-    fn fetch(&self, below: &str) -> Option<Vec<String>> {
-        let issuer = self.issuer?;
-        let address = match &issuer.kind {
-            IssuerKind::StepCa(step) => format!("{}{below}", step.url),
-            IssuerKind::Acme(acme) => acme.directory.clone(),
-        };
-        let root = self.anchor(issuer);
-        let words =
-            ["curl", "--silent", "--show-error", "--fail", "--max-time", "10", "--cacert", &root, &address];
-        Some(words.map(ToOwned::to_owned).into())
-    }
-
-    fn ask_health(&self) -> Vec<Reproduction> {
-        self.fetch("/health").map(Reproduction::new).into_iter().collect()
-    }
-
-    fn find_provisioner(&self) -> Vec<Reproduction> {
-        let Some(IssuerSettings { kind: IssuerKind::StepCa(step), .. }) = self.issuer else {
-            return Vec::new();
-        };
-        let wanted = quoted(&format!("\"name\":\"{}\"", step.provisioner.name));
-        let fetch = self.fetch("/provisioners?limit=100").map(Reproduction::new);
-        fetch
-            .map(|fetch| Reproduction::script(format!("{} | grep -F {wanted}", fetch.shell)))
-            .into_iter()
-            .collect()
-    }
-
-    fn list_secrets(&self) -> Vec<Reproduction> {
-        let Some(issuer) = self.issuer else { return Vec::new() };
-        let password = match &issuer.kind {
-            IssuerKind::StepCa(step) => password_file(step.provisioner.password.as_ref()),
-            IssuerKind::Acme(_) => None,
-        };
-        let files: Vec<String> = [Some(self.anchor(issuer)), password].into_iter().flatten().collect();
-        vec![Reproduction::new([&["ls".to_owned(), "-l".to_owned()][..], &files].concat())]
-    }
-
-    fn show_root(&self) -> Vec<Reproduction> {
-        let Some(issuer) = self.issuer else { return Vec::new() };
-        let root = self.anchor(issuer);
-        vec![Reproduction::new([
-            "openssl",
-            "x509",
-            "-in",
-            &root,
-            "-noout",
-            "-subject",
-            "-fingerprint",
-            "-sha256",
-        ])]
-    }
-
-    fn check_chain(&self) -> Vec<Reproduction> {
-        let Some(issuer) = self.issuer else { return Vec::new() };
-        let (root, cert) = (self.anchor(issuer), self.entry.cert_path.to_string());
-        vec![Reproduction::new(["openssl", "verify", "-CAfile", &root, "-untrusted", &cert, &cert])]
-    }
-
-    fn ask_again(&self) -> Vec<Reproduction> {
-        vec![Reproduction::new(["phoenix-certctl", "renew", "--generate-only", self.entry.name.as_str()])]
-    }
-
-    /// Words of the `step` program that say which CA is meant and who asks.
-    fn step_words(&self) -> Option<Vec<String>> {
-        let issuer = self.issuer?;
-        let IssuerKind::StepCa(step) = &issuer.kind else { return None };
-        let root = self.anchor(issuer);
-        let words = ["--ca-url", &step.url, "--root", &root, "--provisioner", &step.provisioner.name];
-        let mut words: Vec<String> = words.map(ToOwned::to_owned).into();
-        if let Some(file) = password_file(step.provisioner.password.as_ref()) {
-            words.extend(["--password-file".to_owned(), file]);
-        }
-        Some(words)
-    }
-
-    fn step_token(&self) -> Vec<Reproduction> {
-        let Some(words) = self.step_words() else { return Vec::new() };
-        let head = ["step", "ca", "token", self.entry.common_name.as_str()].map(ToOwned::to_owned);
-        vec![Reproduction::new([&head[..], &words].concat())]
-    }
-
-    fn step_certificate(&self) -> Vec<Reproduction> {
-        let Some(mut words) = self.step_words() else { return Vec::new() };
-        for san in &self.entry.sans {
-            words.extend(["--san".to_owned(), san.to_string()]);
-        }
-        if let Some(validity) = self.entry.validity {
-            words.extend(["--not-after".to_owned(), format!("{}s", validity.as_secs())]);
-        }
-        let head = ["step", "ca", "certificate", self.entry.common_name.as_str()].map(ToOwned::to_owned);
-        let files = ["/dev/stdout", "/dev/null", "--force"].map(ToOwned::to_owned);
-        vec![Reproduction::new([&head[..], &files, &words].concat())]
-    }
-
-    fn probe(&self) -> Vec<Reproduction> {
-        let Some(verify) = self.entry.verify.first() else { return Vec::new() };
-        let (cert, key) = (self.entry.cert_path.to_string(), self.entry.key_path.to_string());
-        let own = ["-cert", cert.as_str(), "-key", key.as_str()];
-        match verify {
-            Verify::Tls { address, server_name, http_get, .. } => {
-                vec![self.look(address, server_name.as_deref(), http_get.as_deref(), &[])]
-            }
-            Verify::AcceptedBy { address, server_name, http_get, .. } => {
-                vec![self.look(address, server_name.as_deref(), http_get.as_deref(), &own)]
-            }
-            Verify::Command { argv, .. } => vec![Reproduction::new(argv.clone())],
-        }
-    }
-
-    /// Whom a peer lets in shows only when something is asked of it: in TLS 1.3 a client's handshake is over first.
-    fn look(
-        &self,
-        address: &str,
-        server_name: Option<&str>,
-        path: Option<&str>,
-        own: &[&str],
-    ) -> Reproduction {
-        let asks = matches!(self.reason, Reason::WrongStatus | Reason::AcceptsAnyone | Reason::RefusesClient);
-        if !asks {
-            let line = self.client(address, server_name, own);
-            return Reproduction::script(format!(
-                "{line} </dev/null | openssl x509 -noout -subject -serial -enddate -fingerprint -sha256"
-            ));
-        }
-        let line = self.client(address, server_name, &[&["-quiet"][..], own].concat());
-        let host = server_name.unwrap_or_else(|| host_of(address));
-        let request = quoted(&format!("GET {} HTTP/1.0\\r\\nHost: {host}\\r\\n\\r\\n", path.unwrap_or("/")));
-        Reproduction::script(format!("(printf {request}; sleep 2) | {line}"))
-    }
-
-    /// `openssl s_client` on its way to a consumer.
-    fn client(&self, address: &str, server_name: Option<&str>, more: &[&str]) -> String {
-        let name = server_name.unwrap_or_else(|| host_of(address));
-        let mut words = vec!["openssl", "s_client", "-connect", address, "-servername", name];
-        let anchor = self.issuer.map(|issuer| self.anchor(issuer));
-        if let Some(anchor) = &anchor {
-            words.extend(["-CAfile", anchor]);
-        }
-        words.extend(more);
-        words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
-    }
-}
-
-fn host_of(address: &str) -> &str {
-    address.rsplit_once(':').map_or(address, |(host, _)| host)
-}
-
-fn password_file(source: Option<&PasswordSource>) -> Option<String> {
-    match source {
-        Some(PasswordSource::File(path)) => Some(path.to_string()),
-        Some(PasswordSource::Credential(_)) | None => None,
     }
 }

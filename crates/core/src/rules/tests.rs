@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::facts::Baseline;
 use crate::manifest::KeyType;
 use crate::samples;
 
