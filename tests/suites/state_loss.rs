@@ -109,7 +109,7 @@ fn without_its_journal_the_daemon_finds_everything_out_again() -> Result<()> {
     let before = serials(&bed.daemon.status()?);
     let healed = after(&mut bed, |state| Ok(fs::remove_file(journal(state))?))?;
     ensure!((healed.issued, healed.commands) == (0, 0) && serials(&healed.status) == before);
-    healed.says("there was no journal, although the executor has records")?;
+    healed.says("there was no readable journal, although the executor has records")?;
 
     let healed = after(&mut bed, |state| {
         let mut text = fs::read(journal(state))?;
@@ -182,6 +182,40 @@ fn without_any_state_good_pairs_are_taken_over() -> Result<()> {
     let healed = after(&mut bed, |state| Ok(fs::remove_dir_all(state.join("executor"))?))?;
     ensure!((healed.issued, healed.commands) == (0, 0) && serials(&healed.status) == before);
     healed.says("the executor has forgotten the pair")?;
+    Ok(())
+}
+
+/// Every file of the state but the locks.
+fn everything(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        match fs::symlink_metadata(&path)?.file_type() {
+            kind if kind.is_dir() => found.extend(everything(&path)?),
+            kind if kind.is_file() && !path.ends_with("lock") => found.push(path),
+            _ => (),
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn where_every_file_of_the_state_is_damaged_good_pairs_are_taken_over() -> Result<()> {
+    let mut bed = bed()?;
+    let before = serials(&bed.daemon.status()?);
+    let healed = after(&mut bed, |state| {
+        let files = everything(state)?;
+        let pins = files.iter().filter(|file| file.ends_with("issuers/phoenix/roots.pem")).count();
+        ensure!(pins == 1 && files.len() > 10, "{files:?}");
+        spoil(&files)
+    })?;
+    ensure!((healed.issued, healed.commands) == (0, 0) && serials(&healed.status) == before);
+    for what in ["damaged-roots.pem", "damaged-ledger.json", "damaged-journal.jsonl"] {
+        healed.says(what)?;
+    }
+    // It goes on as ever.
+    let asked = bed.daemon.certctl(["renew", "--all"])?;
+    ensure!(asked.status.success(), "{asked:?}");
     Ok(())
 }
 

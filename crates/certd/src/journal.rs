@@ -92,8 +92,8 @@ impl Journal {
                 }
                 Ok(Line::Ran { command, at }) => drop(runs.note(&command, at)),
                 Ok(Line::Alive { at }) => alive = alive.max(Some(at)),
-                // A power cut may end the file in the middle of a line.
-                Err(_) => damaged += u32::from(number < whole || ends_whole(&path)),
+                // A power cut may end the file in the middle of a line; the first one was whole before it had its name.
+                Err(_) => damaged += u32::from(number == 0 || number < whole || ends_whole(&path)),
             }
         }
         if damaged > 0 {

@@ -126,7 +126,10 @@ impl StateDir {
 
     /// The value in the JSON file `name`. A file that cannot be understood is set aside and treated as absent:
     /// every record can be rebuilt, and a state that stops all work cannot.
-    pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Trouble> {
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Trouble> {
         let Some(bytes) = self.read(name)? else { return Ok(None) };
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Some(value)),
@@ -139,13 +142,16 @@ impl StateDir {
     }
 
     /// Paths of what [`set_aside`](Self::set_aside) renamed in this directory.
-    pub(crate) fn set_aside_files(&self) -> Result<Vec<String>, Trouble> {
+    ///
+    /// # Errors
+    /// The directory cannot be listed.
+    pub fn set_aside_files(&self) -> Result<Vec<String>, Trouble> {
         let names = self.dir.names()?.into_iter().filter(|name| name.starts_with(ASIDE));
         Ok(names.map(|name| self.dir.join(&name).display().to_string()).collect())
     }
 
-    /// Renames something damaged so that it is neither used again nor lost to whoever investigates.
-    pub(crate) fn set_aside(&self, name: &str) {
+    /// Renames something damaged so that it is neither used again nor lost to whoever investigates. Best effort.
+    pub fn set_aside(&self, name: &str) {
         let aside = format!("{ASIDE}{name}");
         self.try_remove(&aside);
         if let Err(failure) = self.disk.rename((&self.dir, name), (&self.dir, &aside)) {
@@ -153,7 +159,11 @@ impl StateDir {
         }
     }
 
-    pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), Trouble> {
+    /// [Writes](Self::write) a value as JSON.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), Trouble> {
         self.write(name, &to_json(value)?)
     }
 

@@ -86,7 +86,7 @@ impl Notices {
         }
         let text = match self.found {
             Found { fresh: true, .. } => {
-                "there was no journal, although the executor has records of earlier work: it was \
+                "there was no readable journal, although the executor has records of earlier work: it was \
                  lost. Counts of attempts, open requests and times of next attempts are forgotten"
                     .to_owned()
             }

@@ -27,7 +27,7 @@ use phoenix_x509::Roots;
 
 use guarded::{GuardedError, GuardedFile};
 use patience::patiently;
-use pins::Pins;
+use pins::{Pinned, Pins};
 
 /// Warning that goes with a root or password file that others can change.
 const WRITABLE: &str = "trust-anchor-writable";
@@ -66,17 +66,19 @@ impl Anchors {
     pub(crate) fn look(&self, name: &IssuerName) -> Result<Anchor, Trouble> {
         let issuer = self.settings(name)?;
         let pinned = self.pins.load(name)?;
-        Ok(match &issuer.trust {
+        let mut anchor = match &issuer.trust {
             TrustAnchor::File(path) => self.look_at_file(issuer, path, pinned),
-            TrustAnchor::Fingerprint(wanted) => by_fingerprint(issuer, wanted, pinned),
-        })
+            TrustAnchor::Fingerprint(wanted) => by_fingerprint(issuer, wanted, pinned.roots()),
+        };
+        anchor.warnings.extend(self.pins.damage(name));
+        Ok(anchor)
     }
 
     /// The roots to judge a chain by; none while there are none. The root file is only looked at while nothing
     /// is pinned.
     pub(crate) fn pinned(&self, name: &IssuerName) -> Option<Arc<Roots>> {
         match self.pins.load(name) {
-            Ok(Some(roots)) if self.fits_configuration(name, &roots) => Some(roots),
+            Ok(Pinned::Roots(roots)) if self.fits_configuration(name, &roots) => Some(roots),
             Ok(_) => self.roots(name).ok(),
             Err(_) => None,
         }
@@ -149,35 +151,43 @@ impl Anchors {
         self.pins.store(name, &offered)
     }
 
-    fn look_at_file(
-        &self,
-        issuer: &IssuerSettings,
-        path: &AbsolutePath,
-        pinned: Option<Arc<Roots>>,
-    ) -> Anchor {
+    fn look_at_file(&self, issuer: &IssuerSettings, path: &AbsolutePath, pinned: Pinned) -> Anchor {
         let mut warnings = writable_warning("root certificate", path);
         let (roots, trouble) = match (read_roots(&issuer.name, path), pinned) {
-            (Ok(found), None) => match self.pins.store(&issuer.name, &found) {
-                Ok(()) => (Some(Arc::new(found)), None),
-                Err(trouble) => (None, Some(trouble)),
-            },
-            (Ok(found), Some(pinned)) if set(&found) == set(&pinned) => (Some(pinned), None),
-            (Ok(found), Some(pinned)) => match self.pins.replace(&issuer.name, &found) {
-                Ok(true) => (Some(Arc::new(found)), None),
-                Ok(false) => {
-                    let trouble = changed(&issuer.name, path, &pinned, &found);
-                    (Some(pinned), Some(trouble))
-                }
-                Err(trouble) => (Some(pinned), Some(trouble)),
-            },
-            (Err(trouble), None) => (None, Some(trouble)),
-            (Err(trouble), Some(pinned)) => {
+            (Ok(found), pinned) => self.compare(&issuer.name, path, found, pinned),
+            (Err(trouble), Pinned::Roots(pinned)) => {
                 // What is pinned is all that is needed; the file is only watched for a change.
                 warnings.push(format!("{} The copy that was pinned earlier is used.", trouble.message));
                 (Some(pinned), None)
             }
+            (Err(trouble), Pinned::Nothing | Pinned::Fingerprints(_)) => (None, Some(trouble)),
         };
         Anchor { roots, trouble, warnings }
+    }
+
+    /// The roots to go on with, and why the issuer must not be used.
+    fn compare(
+        &self,
+        name: &IssuerName,
+        path: &AbsolutePath,
+        found: Roots,
+        pinned: Pinned,
+    ) -> (Option<Arc<Roots>>, Option<Trouble>) {
+        let expected = match &pinned {
+            Pinned::Nothing => set(&found),
+            Pinned::Fingerprints(prints) => prints.clone(),
+            Pinned::Roots(roots) => set(roots),
+        };
+        let stored = match pinned.roots() {
+            Some(pinned) if set(&found) == expected => return (Some(pinned), None),
+            None if set(&found) == expected => self.pins.store(name, &found),
+            pinned => match self.pins.replace(name, &found) {
+                Ok(false) => return (pinned, Some(changed(name, path, &expected, &found))),
+                Err(trouble) => return (pinned, Some(trouble)),
+                Ok(true) => Ok(()),
+            },
+        };
+        stored.map_or_else(|trouble| (None, Some(trouble)), |()| (Some(Arc::new(found)), None))
     }
 }
 
@@ -229,10 +239,10 @@ fn list(prints: &BTreeSet<String>) -> String {
     prints.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn changed(name: &IssuerName, path: &AbsolutePath, pinned: &Roots, found: &Roots) -> Trouble {
+fn changed(name: &IssuerName, path: &AbsolutePath, pinned: &BTreeSet<String>, found: &Roots) -> Trouble {
     let accept: Vec<String> = set(found).iter().map(|print| format!("--accept {print}")).collect();
     let accept = accept.join(" ");
-    let (pinned, found) = (list(&set(pinned)), list(&set(found)));
+    let (pinned, found) = (list(pinned), list(&set(found)));
     Trouble::new(
         Reason::TrustChanged,
         format!(

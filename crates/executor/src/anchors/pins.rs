@@ -1,18 +1,43 @@
 //! The pinned roots: `issuers/NAME/roots.pem` in the state directory, and what an operator accepted in their
 //! place: one file for each issuer and fingerprint in `accepted-roots/`. Only root and the executor itself can write
 //! there.
+//!
+//! The fingerprints are kept a second time, in `issuers/NAME/pinned.json`: where the certificates themselves got
+//! damaged, they are taken from the CA's root file again, as long as it still holds the very same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use phoenix_core::name::IssuerName;
-use phoenix_core::reason::{Reason, Trouble};
+use phoenix_core::reason::Trouble;
 use phoenix_store::StateDir;
 use phoenix_x509::Roots;
 
 const DIRECTORY: &str = "issuers";
 const FILE: &str = "roots.pem";
+/// The fingerprints of what is in [`FILE`].
+const WITNESS: &str = "pinned.json";
 const ACCEPTED: &str = "accepted-roots";
+
+/// What is pinned for an issuer.
+pub(super) enum Pinned {
+    /// Nothing was ever seen, or nothing is left of it.
+    Nothing,
+    /// The certificates got damaged; these were their fingerprints.
+    Fingerprints(BTreeSet<String>),
+    /// The roots.
+    Roots(Arc<Roots>),
+}
+
+impl Pinned {
+    /// The roots, if they are there.
+    pub(super) fn roots(self) -> Option<Arc<Roots>> {
+        match self {
+            Self::Roots(roots) => Some(roots),
+            Self::Nothing | Self::Fingerprints(_) => None,
+        }
+    }
+}
 
 /// Pinned roots, read once.
 pub(super) struct Pins {
@@ -25,27 +50,46 @@ impl Pins {
         Self { state, known: Mutex::default() }
     }
 
-    /// The pinned roots of an issuer.
-    pub(super) fn load(&self, name: &IssuerName) -> Result<Option<Arc<Roots>>, Trouble> {
+    /// What is pinned for an issuer. A damaged file is set aside.
+    pub(super) fn load(&self, name: &IssuerName) -> Result<Pinned, Trouble> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(roots) = known.get(name) {
-            return Ok(Some(Arc::clone(roots)));
+            return Ok(Pinned::Roots(Arc::clone(roots)));
         }
-        let Some(issuers) = self.state.existing(DIRECTORY)? else { return Ok(None) };
-        let Some(directory) = issuers.existing(name.as_str())? else { return Ok(None) };
-        let Some(bytes) = directory.read(FILE)? else { return Ok(None) };
-        let roots = Roots::from_pem(bytes.as_slice()).map_err(|error| {
-            let place = directory.path().join(FILE);
-            let message = format!(
-                "The pinned root certificates in `{}` are damaged: {error}. Compare the root file of the CA with a \
-                 copy that you trust, then remove the damaged one.",
-                place.display()
-            );
-            Trouble::new(Reason::TrustChanged, message)
-        })?;
-        let roots = Arc::new(roots);
-        known.insert(name.clone(), Arc::clone(&roots));
-        Ok(Some(roots))
+        let Some(directory) = self.directory(name)? else { return Ok(Pinned::Nothing) };
+        let bytes = directory.read(FILE)?;
+        match bytes.map(|bytes| Roots::from_pem(bytes.as_slice())) {
+            Some(Ok(roots)) => {
+                let roots = Arc::new(roots);
+                known.insert(name.clone(), Arc::clone(&roots));
+                return Ok(Pinned::Roots(roots));
+            }
+            Some(Err(error)) => {
+                let place = directory.path().join(FILE);
+                tracing::warn!(path = %place.display(), "damaged pinned roots are set aside: {error}");
+                directory.set_aside(FILE);
+            }
+            None => {}
+        }
+        Ok(directory.read_json(WITNESS)?.map_or(Pinned::Nothing, Pinned::Fingerprints))
+    }
+
+    /// What was set aside, for people.
+    pub(super) fn damage(&self, name: &IssuerName) -> Vec<String> {
+        let aside =
+            self.directory(name).ok().flatten().and_then(|directory| directory.set_aside_files().ok());
+        let words = |path: String| {
+            format!(
+                "the record of the pinned root certificates was damaged and set aside as {path}. Compare the \
+                 fingerprint of the root that is in use with a copy that you trust, then remove that file"
+            )
+        };
+        aside.unwrap_or_default().into_iter().map(words).collect()
+    }
+
+    fn directory(&self, name: &IssuerName) -> Result<Option<StateDir>, Trouble> {
+        let issuers = self.state.existing(DIRECTORY)?;
+        issuers.map_or(Ok(None), |issuers| issuers.existing(name.as_str()))
     }
 
     /// Pins roots in place of others if an operator accepted every one of these fingerprints for this issuer. An
@@ -68,7 +112,9 @@ impl Pins {
     /// Pins roots, durably.
     pub(super) fn store(&self, name: &IssuerName, roots: &Roots) -> Result<(), Trouble> {
         let directory = self.state.subdir(DIRECTORY)?.subdir(name.as_str())?;
+        // First the certificates: a crash between the two leaves those, and they alone are used.
         directory.write(FILE, roots.pem().as_bytes())?;
+        directory.write_json(WITNESS, &roots.fingerprints())?;
         tracing::info!(issuer = %name, fingerprints = ?roots.fingerprints(), "root certificates pinned");
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(name.clone(), Arc::new(roots.clone()));

@@ -112,6 +112,59 @@ fn a_root_that_others_can_write_is_a_permanent_warning() {
     }
 }
 
+/// Overwrites a file of the executor's state with garbage.
+fn damage(dir: &std::path::Path, issuer: &str, file: &str) {
+    let place = dir.join("state/issuers").join(issuer).join(file);
+    assert!(place.is_file(), "{}", place.display());
+    fs::write(place, [0xa5; 100]).unwrap();
+}
+
+#[test]
+fn damaged_pins_are_mended_from_the_very_same_root_and_from_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (samples::root(), samples::root());
+    let root = dir.path().join("root.pem");
+    fs::write(&root, &first).unwrap();
+    let pinned = anchors(dir.path()).roots(&phoenix()).unwrap().fingerprints();
+
+    damage(dir.path(), "phoenix", "roots.pem");
+    fs::write(&root, &second).unwrap();
+    for _restart in 0..2 {
+        let anchor = anchors(dir.path()).look(&phoenix()).unwrap();
+        let trouble = anchor.trouble.unwrap();
+        assert!(anchor.roots.is_none(), "{trouble}");
+        assert_eq!(trouble.reason, Reason::TrustChanged);
+        assert!(trouble.message.contains(&pinned[0]), "{trouble}");
+    }
+
+    fs::write(&root, &first).unwrap();
+    let anchor = anchors(dir.path()).look(&phoenix()).unwrap();
+    assert_eq!((anchor.trouble, anchor.roots.unwrap().fingerprints()), (None, pinned.clone()));
+    assert!(
+        anchor.warnings.iter().any(|warning| warning.contains("damaged-roots.pem")),
+        "{:?}",
+        anchor.warnings
+    );
+    // The pins are whole again: the file is no longer needed.
+    fs::remove_file(&root).unwrap();
+    assert_eq!(anchors(dir.path()).roots(&phoenix()).unwrap().fingerprints(), pinned);
+}
+
+#[test]
+fn where_nothing_is_left_of_the_pins_the_root_is_accepted_as_at_first_sight_and_that_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = samples::root();
+    fs::write(dir.path().join("root.pem"), &root).unwrap();
+    let pinned = anchors(dir.path()).roots(&phoenix()).unwrap().fingerprints();
+    damage(dir.path(), "phoenix", "roots.pem");
+    damage(dir.path(), "phoenix", "pinned.json");
+    let anchor = anchors(dir.path()).look(&phoenix()).unwrap();
+    assert_eq!((anchor.trouble, anchor.roots.unwrap().fingerprints()), (None, pinned));
+    for file in ["damaged-roots.pem", "damaged-pinned.json"] {
+        assert!(anchor.warnings.iter().any(|warning| warning.contains(file)), "{:?}", anchor.warnings);
+    }
+}
+
 #[test]
 fn garbage_and_links_are_no_roots() {
     let dir = tempfile::tempdir().unwrap();
@@ -141,6 +194,11 @@ fn a_root_by_fingerprint_must_have_it() {
     for wrong in [samples::root(), format!("{root}{}", samples::root()), "x".to_owned()] {
         assert_eq!(it.trust(&fetched(), &wrong).unwrap_err().reason, Reason::WrongRoot);
     }
+    it.trust(&fetched(), &root).unwrap();
+    // Damaged, it is fetched again.
+    damage(dir.path(), "fetched", "roots.pem");
+    let it = Anchors::new(issuers.clone(), state.clone());
+    assert_eq!(it.look(&fetched()).unwrap().trouble.unwrap().reason, Reason::IssuerNotReady);
     it.trust(&fetched(), &root).unwrap();
     assert_eq!(it.roots(&fetched()).unwrap().fingerprints(), [print]);
 

@@ -32,7 +32,7 @@ fn a_root_that_was_accepted_gets_into_the_bundle_without_a_new_certificate() {
     let both = place.ca.root_pem() + &Ca::new().root_pem();
     link.end();
     place.write("root.pem", &both, 0o644);
-    fs::remove_file(place.path("state/issuers/phoenix/roots.pem")).unwrap();
+    fs::remove_dir_all(place.path("state/issuers/phoenix")).unwrap();
     let mut link = place.start();
     let after = observed(install_roots(&mut link));
     let written = fs::read_to_string(&bundle).unwrap();
@@ -56,7 +56,7 @@ fn a_command_that_ends_after_the_roots_have_changed_counts_for_nothing() {
     link.issue(&place.ca, "web", &Leaf::good());
     link.end();
     place.write("root.pem", &(place.ca.root_pem() + &Ca::new().root_pem()), 0o644);
-    fs::remove_file(place.path("state/issuers/phoenix/roots.pem")).unwrap();
+    fs::remove_dir_all(place.path("state/issuers/phoenix")).unwrap();
 
     let mut link = place.start();
     let entries = vec![link.entry("web")];
@@ -78,7 +78,7 @@ fn a_certificate_of_no_pinned_root_gets_no_bundle() {
     link.end();
     let before = fs::read(place.path("target/web/ca.pem")).unwrap();
     place.write("root.pem", &Ca::new().root_pem(), 0o644);
-    fs::remove_file(place.path("state/issuers/phoenix/roots.pem")).unwrap();
+    fs::remove_dir_all(place.path("state/issuers/phoenix")).unwrap();
     let mut link = place.start();
     assert_eq!(install_roots(&mut link).unwrap_err().reason, Reason::Issuer);
     assert_eq!(fs::read(place.path("target/web/ca.pem")).unwrap(), before);

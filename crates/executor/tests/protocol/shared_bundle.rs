@@ -30,7 +30,7 @@ fn a_shared_bundle_holds_the_roots_of_all_and_suits_each() {
     // The CA's next root stands beside the present one, and only one of the two has been renewed since.
     link.end();
     place.write("root.pem", &both, 0o644);
-    fs::remove_file(place.path("state/issuers/phoenix/roots.pem")).unwrap();
+    fs::remove_dir_all(place.path("state/issuers/phoenix")).unwrap();
     let mut link = place.start();
     link.issue(&place.ca, "one", &Leaf::good());
     assert_eq!(count(), 2);
