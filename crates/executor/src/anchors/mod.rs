@@ -70,7 +70,8 @@ impl Anchors {
             TrustAnchor::File(path) => self.look_at_file(issuer, path, pinned),
             TrustAnchor::Fingerprint(wanted) => by_fingerprint(issuer, wanted, pinned.roots()),
         };
-        anchor.warnings.extend(self.pins.damage(name));
+        let used = anchor.roots.as_ref().map_or_else(|| "none".to_owned(), |roots| list(&set(roots)));
+        anchor.warnings.extend(self.pins.damage(name, &used));
         Ok(anchor)
     }
 

@@ -74,14 +74,14 @@ impl Pins {
         Ok(directory.read_json(WITNESS)?.map_or(Pinned::Nothing, Pinned::Fingerprints))
     }
 
-    /// What was set aside, for people.
-    pub(super) fn damage(&self, name: &IssuerName) -> Vec<String> {
+    /// What was set aside, for people who see to it that `used`, the root in use, is the right one.
+    pub(super) fn damage(&self, name: &IssuerName, used: &str) -> Vec<String> {
         let aside =
             self.directory(name).ok().flatten().and_then(|directory| directory.set_aside_files().ok());
         let words = |path: String| {
             format!(
-                "the record of the pinned root certificates was damaged and set aside as {path}. Compare the \
-                 fingerprint of the root that is in use with a copy that you trust, then remove that file"
+                "the record of the pinned root certificates was damaged and set aside as {path}. Compare the root \
+                 that is in use ({used}) with a copy that you trust, then remove that file"
             )
         };
         aside.unwrap_or_default().into_iter().map(words).collect()
