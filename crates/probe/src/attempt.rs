@@ -13,6 +13,9 @@ use crate::{Address, Http, Identity};
 
 /// A server that neither answers nor refuses for so long has not refused.
 const QUIET: Duration = Duration::from_secs(3);
+/// Nothing on the wire tells the one from the other.
+const UNANSWERED: &str =
+    "it ended the connection without an answer, as a front also does when what is behind it is down";
 
 /// Something that is looked at.
 #[derive(Clone, Debug)]
@@ -211,10 +214,10 @@ fn accepted(
     let refuses = |how: &str| Err(finding::refuses(address, client, how));
     match (&met.end, http) {
         (End::Alert(alert), _) => refuses(&format!("it answered with the alert {alert:?}")),
-        (End::Gone, _) => refuses("it ended the connection without an answer"),
+        (End::Gone, _) => refuses(UNANSWERED),
         // nginx says farewell in due form when it holds a port for another program, as before dockerd. Whoever lets
         // a client in answers it, or waits for more.
-        (End::Parted, _) if met.asked => refuses("it ended the connection without an answer"),
+        (End::Parted, _) if met.asked => refuses(UNANSWERED),
         (End::Spoke(line), _) => match (http::status(line), http) {
             (Some(status), Some(http)) if http.accepts(status) => Ok(()),
             (Some(status), Some(_)) if REFUSALS.contains(&status) => {

@@ -19,7 +19,8 @@ fn what_ends_well_and_changes_nothing_is_caught_and_a_torn_consumer_gets_the_old
         plan.certctl(&["sync"])?;
         plan.daemon.wait_all_ok(plan.entries.len())?;
         a_dead_ca_touches_nothing(&mut plan)?;
-        a_torn_consumer_gets_the_old_pair_back(&plan)
+        a_torn_consumer_gets_the_old_pair_back(&plan)?;
+        a_front_without_what_is_behind_it_is_told_as_such(&plan)
     })
 }
 
@@ -151,4 +152,28 @@ fn a_torn_consumer_gets_the_old_pair_back(plan: &Plan) -> Result<()> {
     let seen = serial_at(GATEWAY);
     ensure!(seen.as_deref() == Some(wanted), "{seen:?} is served, not {wanted}");
     plan.ask(CHECK).expect(200)
+}
+
+/// nginx goes on holding the ports of Docker and Portainer, with their certificates. No pair is at fault.
+fn a_front_without_what_is_behind_it_is_told_as_such(plan: &Plan) -> Result<()> {
+    let mut entries = plan.entries.clone();
+    for name in ["docker-daemon", "traefik-client", "portainer"] {
+        change(&mut entries, name, &json!({}))?;
+    }
+    in_force(&plan.daemon, &entries)?;
+    let serials = || ["docker-daemon", "portainer"].map(|name| plan.serial(name).ok());
+    let before = serials();
+    plan.docker.sh("systemctl stop docker docker.socket")?;
+    let behind = "what is behind it is down";
+    for (name, reason, words) in [
+        ("docker-daemon", Reason::RefusesClient, ["10.0.0.111:2376", behind]),
+        ("traefik-client", Reason::RefusesClient, ["10.0.0.111:2376", behind]),
+        ("portainer", Reason::WrongStatus, ["/api/system/status", "without an answer"]),
+    ] {
+        let output = plan.daemon.certctl(["verify", name])?;
+        ensure!(output.status.code() == Some(1), "verify {name}: {output:?}");
+        told(&plan.daemon, name, reason, &words)?;
+    }
+    ensure!(serials() == before, "a pair was put back");
+    Ok(())
 }
