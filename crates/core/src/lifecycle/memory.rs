@@ -205,6 +205,9 @@ impl Memory {
         for at in &mut self.issued {
             *at = (*at).min(now);
         }
+        if let Some(order) = &mut self.order {
+            order.at = order.at.min(now);
+        }
         if let Some(rollback) = &mut self.rollback {
             rollback.rewind(now);
         }

@@ -8,7 +8,7 @@ use super::{
     Context, Hold, Memory, Order, Reach, Request, Stage, delivered_by_command, is_rolled_back, rollback,
     standing, verify,
 };
-use crate::facts::Observation;
+use crate::facts::{Observation, OwnCopy};
 use crate::time::Timestamp;
 
 /// Takes in what an operator asks for.
@@ -76,8 +76,17 @@ pub(super) fn settle(
     let settled = !is_rolled_back(&seen.ledger) || rollback::is_as_ordered(memory);
     let reached = reached.filter(|_| is_as_wanted(context, seen, memory, now) && settled);
     if let Some(order) = memory.order.take_if(|order| Some(order.reach) <= reached) {
-        memory.hold = (order.reach < Reach::Verified && reached < Some(Reach::Verified))
-            .then(|| Hold { fingerprint: own.leaf.fingerprint.clone(), reach: order.reach });
+        memory.hold =
+            if reached < Some(Reach::Verified) { hold_after(&order, memory.hold.take(), own) } else { None };
     }
     reached
+}
+
+/// How far the certificate goes once an order is fulfilled. One that came by the order, or was held before it, goes no
+/// farther; what had begun before the order goes on.
+fn hold_after(order: &Order, before: Option<Hold>, own: &OwnCopy) -> Option<Hold> {
+    let held = before.filter(|hold| hold.fingerprint == own.leaf.fingerprint);
+    let came_by_it = own.installed_at >= order.at;
+    let reach = held.map(|hold| hold.reach).into_iter().chain(came_by_it.then_some(order.reach)).max()?;
+    (reach < Reach::Verified).then(|| Hold { fingerprint: own.leaf.fingerprint.clone(), reach })
 }

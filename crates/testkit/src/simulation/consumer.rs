@@ -9,7 +9,7 @@ use super::Bug;
 use super::activity::Activity;
 use super::clock::span;
 use super::executor::verdict;
-use super::site::Habit;
+use super::site::{Habit, Pair};
 use super::world::{Happening, Ward, World};
 
 /// A look that came to nothing.
@@ -125,7 +125,7 @@ impl World {
         let other = site.other.clone().filter(|pair| pair.leaf.not_after > now).ok_or_else(none)?;
         let present = site.own.clone().ok_or_else(none)?;
         let taken_back = (!newer).then(|| present.leaf.fingerprint.clone());
-        site.commit(other);
+        site.commit(Pair { at: now, ..other });
         (site.ledger.delivered, site.ledger.activated) = (None, None);
         site.ledger.rolled_back = taken_back;
         self.note_exchange(key, newer);

@@ -123,7 +123,7 @@ impl World {
         }
         self.writable(key)?;
         let site = &mut self.sites[key];
-        site.commit(Pair { leaf: leaf.clone(), adopted: false });
+        site.commit(Pair { leaf: leaf.clone(), adopted: false, at: now });
         site.stage = None;
         self.figures.installed += 1;
         self.watch.installed(&self.clock, key, &leaf);
@@ -147,7 +147,7 @@ impl World {
         if leaf.not_before > now {
             return Err(refuse(Reason::NotYetValid));
         }
-        site.record(Pair { leaf, adopted: true });
+        site.record(Pair { leaf, adopted: true, at: now });
         site.touched = false;
         Ok(())
     }
@@ -255,7 +255,7 @@ impl World {
                 if self.sites[key].stage == Some(stage) && may_begin(&leaf, now) && self.writable(key).is_ok()
                 {
                     self.watch.installed(&self.clock, key, &leaf);
-                    self.tear_pair(key, Pair { leaf, adopted: false });
+                    self.tear_pair(key, Pair { leaf, adopted: false, at: now });
                 }
             }
             Errand::Restore if self.writable(key).is_ok() => {

@@ -39,7 +39,7 @@ struct Made {
 struct Upsets {
     hour: Moment,
     /// Requests under way may have come to nothing.
-    upsets: u32,
+    lost: u32,
     /// Trials may have begun anew.
     anew: u32,
     /// Certificates that were asked for, or that something else explains.
@@ -79,7 +79,7 @@ impl Issuances {
 
     /// Requests under way may come to nothing from now on.
     pub(super) fn upset(&mut self, now: Moment) {
-        self.upsets(now).upsets += 1;
+        self.upsets(now).lost += 1;
     }
 
     /// The daemon has forgotten what it knew of the CAs, or the clock was set.
@@ -129,7 +129,7 @@ impl World {
             clients += 1;
             need += needed(entry, self.plan.lifetime, wrong_clock);
         }
-        let upset = both(|upsets| upsets.upsets);
+        let upset = both(|upsets| upsets.lost);
         let usual = need + clients * upset + both(|upsets| upsets.excuses);
         let trials = TRIALS + TRIALS_ANEW * both(|upsets| upsets.anew);
         let explained = made.all.saturating_sub(made.lost + made.out_of_time);

@@ -21,8 +21,7 @@
 //! | `executor` | operations of the executor, its death and recovery |
 //! | `site` | one entry on the host |
 //! | `consumer` | what consumers use, and what is seen of it |
-//! | `watch`, `shared`, `issuance`, `judge` | what must hold at every step, of commands, of what CAs make, and at a \
-//! look at everything |
+//! | `watch`, `shared`, `issuance`, `judge` | what must hold at every step, of commands, CAs, and at an audit |
 //! | `activity` | what a world saw |
 //! | `words` | events in words, for a trace |
 //! | `clock` | virtual time |

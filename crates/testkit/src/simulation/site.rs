@@ -29,6 +29,8 @@ pub(super) struct Pair {
     pub(super) leaf: Rc<LeafFacts>,
     /// Taken over from outside.
     pub(super) adopted: bool,
+    /// When it was installed or taken over, by the host's clock.
+    pub(super) at: Timestamp,
 }
 
 /// The files on the live paths.
@@ -288,7 +290,7 @@ fn own_copy(own: &Pair, trusted: Option<bool>) -> OwnCopy {
         cert_sha256: own.leaf.fingerprint.clone(),
         key_sha256: own.leaf.public_key.clone(),
         adopted: own.adopted,
-        installed_at: own.leaf.not_before,
+        installed_at: own.at,
     }
 }
 

@@ -197,7 +197,8 @@ fn generate_only_holds_the_command_until_the_next_sync() {
     bench.send(Event::Issued(Ok(offer)));
     bench.pass(5);
     let next = bench.leaf();
-    let written = bench.written(&next);
+    let mut written = bench.written(&next);
+    written.own.as_mut().unwrap().installed_at = bench.now;
     let actions = bench.send(Event::Installed(Ok((written.clone(), vec![]))));
     assert!(matches!(actions[..], [Action::WakeAt(Some(_))]), "{actions:?}");
     assert_eq!(bench.state.memory.order, None);
@@ -206,6 +207,47 @@ fn generate_only_holds_the_command_until_the_next_sync() {
         Request { reissue: false, redeploy: false, reverify: false, urgent: false, reach: Reach::Verified };
     bench.send(Event::Ordered(sync));
     assert_eq!(bench.send(Event::Observed(Ok(written))), [Action::Activate]);
+}
+
+#[test]
+fn an_order_that_ends_earlier_does_not_hold_what_had_begun_before_it() {
+    for (reach, stage) in [(Reach::Written, Stage::Activate), (Reach::Activated, Stage::Activate)] {
+        let mut bench = Bench::new();
+        let leaf = bench.leaf();
+        let written = bench.written(&leaf);
+        bench.send(Event::Look);
+        assert_eq!(bench.send(Event::Observed(Ok(written.clone()))), [Action::Activate]);
+        bench.send(Event::Activated(Err(command_failed())));
+        bench.pass(1);
+        let sync = Request { reissue: false, redeploy: false, reverify: false, urgent: false, reach };
+        bench.send(Event::Ordered(sync));
+        let actions = bench.send(Event::Observed(Ok(written.clone())));
+        assert_eq!(bench.state.memory.hold, None, "{reach:?}");
+        if reach == Reach::Written {
+            let next = bench.state.memory.failures[&stage].next_attempt_at;
+            assert_eq!(actions.last(), Some(&Action::WakeAt(Some(next))));
+            bench.now = next;
+            bench.send(Event::Look);
+            assert_eq!(bench.send(Event::Observed(Ok(written))), [Action::Activate]);
+        } else {
+            assert_eq!(actions, [Action::Activate]);
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_is_held_stays_held_whatever_ends_earlier() {
+    let mut bench = Bench::new();
+    let leaf = bench.leaf();
+    let written = bench.written(&leaf);
+    let hold = Hold { fingerprint: leaf.fingerprint.clone(), reach: Reach::Delivered };
+    bench.state.memory.hold = Some(hold.clone());
+    bench.pass(1);
+    let sync =
+        Request { reissue: false, redeploy: false, reverify: false, urgent: false, reach: Reach::Written };
+    bench.send(Event::Ordered(sync));
+    bench.send(Event::Observed(Ok(written)));
+    assert_eq!((&bench.state.memory.order, &bench.state.memory.hold), (&None, &Some(hold)));
 }
 
 #[test]
