@@ -7,10 +7,12 @@
 //! use. Whether the clocks agree again shows in a certificate alone: one entry at a time asks for one ([`clock`]).
 
 mod clock;
+mod turns;
 
 use std::time::Duration;
 
 use self::clock::Disagreement;
+pub use self::turns::Turns;
 use crate::lifecycle::Availability;
 use crate::reason::{Reason, Trouble};
 use crate::time::Timestamp;

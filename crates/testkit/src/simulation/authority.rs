@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use phoenix_core::breaker::{self, Breaker};
+use phoenix_core::breaker::{self, Breaker, Turns};
 use phoenix_core::lifecycle::Availability;
 use phoenix_core::manifest::Entry;
 use phoenix_core::name::IssuerName;
@@ -80,10 +80,8 @@ pub(super) struct Known {
     pub(super) breaker: Breaker,
     /// Version of its password and roots, as the executor told it.
     pub(super) version: Option<u64>,
-    /// The entry that was called last to try it.
-    pub(super) called: Option<usize>,
-    /// The same of those that are called in turn.
-    pub(super) called_in_turn: Option<usize>,
+    /// Who was called to try it.
+    pub(super) turns: Turns<usize>,
     /// The entry that tries it.
     pub(super) tried_by: Option<usize>,
     /// Requests under way.
@@ -99,8 +97,7 @@ impl Known {
             ready: false,
             breaker,
             version: None,
-            called: None,
-            called_in_turn: None,
+            turns: Turns::default(),
             tried_by: None,
             busy: 0,
             waiting: VecDeque::new(),

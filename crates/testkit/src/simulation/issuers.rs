@@ -26,22 +26,10 @@ impl World {
         }
     }
 
-    /// Who is called: whose certificate expires first and, every other time, one of the others in turn.
     fn called(&mut self, issuer: usize) -> Option<usize> {
         let first = self.first_to_expire(issuer).map(|(_, key)| key);
-        let keys = self.waiting(issuer).map(|(key, _)| key);
-        let others: Vec<usize> = keys.filter(|key| Some(*key) != first).collect();
-        let known = &mut self.daemon.known[issuer];
-        let called = if first.is_some() && known.called != first {
-            first?
-        } else {
-            let after = others.iter().find(|key| Some(**key) > known.called_in_turn);
-            let other = after.or(others.first()).copied();
-            known.called_in_turn = other.or(known.called_in_turn);
-            other.or(first)?
-        };
-        known.called = Some(called);
-        Some(called)
+        let waiting: Vec<usize> = self.waiting(issuer).map(|(key, _)| key).collect();
+        self.daemon.known[issuer].turns.next(first.as_ref(), waiting.iter())
     }
 
     fn first_to_expire(&self, issuer: usize) -> Option<(Timestamp, usize)> {
