@@ -4,11 +4,17 @@
 const LIMIT: usize = 600;
 /// Most lines of an excerpt.
 const LINES: usize = 6;
+/// Shortest piece of mixed letters and digits that is taken for encoded bytes. A line of a key has 64 characters,
+/// with a slash in every other one or so; words, paths, hexadecimal numbers and the names that Docker gives are not
+/// so long, or not so mixed.
+const ENCODED: usize = 24;
+/// Shortest run of letters that is left out beside such a piece.
+const BESIDE: usize = 32;
 
 /// The last lines of an output on one line, without control characters and without anything that could be key
-/// material: PEM blocks are left out, whole or torn.
+/// material: PEM blocks are left out, whole or torn, and so is what looks like the inside of one.
 pub fn excerpt(output: &str) -> String {
-    let clean = without_pem(output);
+    let clean = without_encoded(&without_pem(output));
     let lines: Vec<&str> = clean.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join(" / ");
     let last: String = last.chars().filter(|character| !character.is_control()).collect();
@@ -19,7 +25,7 @@ pub fn excerpt(output: &str) -> String {
 /// The last `limit` characters of a text, lines as they are, without other control characters and without key
 /// material.
 pub fn kept(text: &str, limit: usize) -> String {
-    let clean: String = without_pem(text)
+    let clean: String = without_encoded(&without_pem(text))
         .chars()
         .filter(|character| matches!(character, '\n' | '\t') || !character.is_control())
         .collect();
@@ -53,11 +59,66 @@ fn without_pem(text: &str) -> String {
     }
 }
 
+/// The text with everything replaced that looks like bytes in Base64 (RFC 4648): a key whose marks were cut off, a
+/// key encoded once more, a token. Where one line of a key gives it away, the others go as well.
+fn without_encoded(text: &str) -> String {
+    const NOTE: &str = "[encoded text left out]";
+    let runs = || text.split(|letter| !in_base64(letter));
+    if !runs().any(encoded) {
+        return text.to_owned();
+    }
+    let mut clean = String::new();
+    let mut rest = text;
+    while let Some(begin) = rest.find(in_base64) {
+        let (before, from) = rest.split_at(begin);
+        let (run, after) = from.split_at(from.find(|letter| !in_base64(letter)).unwrap_or(from.len()));
+        clean.push_str(before);
+        clean.push_str(if run.len() >= BESIDE || encoded(run) { NOTE } else { run });
+        rest = after;
+    }
+    clean + rest
+}
+
+fn in_base64(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "+/=-_".contains(letter)
+}
+
+fn encoded(run: &str) -> bool {
+    let mixed = |piece: &str| {
+        let has = |kind: fn(&u8) -> bool| piece.as_bytes().iter().any(kind);
+        has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit)
+    };
+    run.split(['/', '-', '_', '=']).any(|piece| piece.len() >= ENCODED && mixed(piece))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Bytes without a pattern (xorshift).
+    fn noise(seed: u64, length: usize) -> Vec<u8> {
+        let mut state = seed | 1;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_be_bytes()[0]
+        };
+        (0..length + 16).map(|_| next()).skip(16).collect()
+    }
+
+    fn base64(bytes: &[u8]) -> String {
+        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let bits: Vec<u8> =
+            bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+        let letter = |six: &[u8]| {
+            let value = (0..6).fold(0, |value, bit| value << 1 | six.get(bit).copied().unwrap_or_default());
+            char::from(LETTERS[usize::from(value)])
+        };
+        bits.chunks(6).map(letter).collect()
+    }
 
     #[test]
     fn the_last_lines_are_shown_on_one_line() {
@@ -91,7 +152,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_looks_like_the_inside_of_a_key_is_left_out_and_nothing_else() {
+        let note = "[encoded text left out]";
+        for secret in [
+            "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg0Yx1pN4j8H/QkZt8",
+            "/IGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg0Yx1pN4j8H+QkZt8",
+            "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1JR0hBZ0VBTUJNR0J5cUdTTTQ5",
+            "eyJhbGciOiJFUzI1NiIsImtpZCI6IkhxQURhMUFtdjM3In0",
+        ] {
+            assert_eq!(kept(&format!("a {secret}\nb"), 100), format!("a {note}\nb"));
+            assert_eq!(excerpt(&format!("key: {secret}==")), format!("key: {note}"));
+        }
+        for harmless in [
+            "/mnt/pve/quickOS/lxc-persistent-data/102/certs/traefik-client.internal.thinkheads.ai.pem2",
+            "317a2a330fdb35ad04046d0b509988795789cac7e26e257b2622da6f1ec64dcc",
+            "923C980FC2F7E432DFC3F924706BBE7E is serial 195072118903741278398712389471209841",
+            "q0bp6zzbs5x0wr0hqsdqyk5dx converged; nginx: [emerg] SSL_CTX_use_PrivateKey_file() failed",
+            "error:0B080074:x509certificateroutines:X509CheckPrivateKey:keyValuesMismatch",
+        ] {
+            assert_eq!(kept(harmless, 200), harmless);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_line_of_a_key_is_shown_whatever_is_cut_off(seed: u64, length in 138_usize..1200, cut in 0_usize..2) {
+            let text = base64(&noise(seed, length));
+            let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+            let shown = kept(&lines[cut..].join("\n"), 10_000);
+            for line in lines.iter().filter(|line| line.len() >= BESIDE) {
+                prop_assert!(!shown.contains(line), "{shown}");
+            }
+        }
+
         #[test]
         fn nothing_between_the_marks_is_ever_shown(
             before in "[a-z\n-]{0,20}", after in "[a-z\n-]{0,20}", twice: bool
