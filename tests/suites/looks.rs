@@ -71,3 +71,21 @@ fn looks_that_take_every_turn_hold_up_no_renewal_and_are_told() -> Result<()> {
     daemon.wait_entry("last", "tells that it has no turn", told)?;
     is_renewed_in_time(&daemon, "last").map(drop)
 }
+
+#[test]
+fn where_no_certificate_can_be_had_a_look_is_answered_with_the_reason_and_not_waited_for() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let ca = EmbeddedCa::start(&scratch, "phoenix")?;
+    ca.stop();
+    let consumer = TcpListener::bind("127.0.0.1:0")?;
+    let entry = silent(&scratch, "web", &consumer)?;
+    let daemon = start(&scratch, &ca, &[entry])?;
+    daemon.wait_entry("web", "waits for its issuer", |entry| {
+        tells(entry, Reason::IssuerNotReady, &["phoenix"])
+    })?;
+    let asked = daemon.certctl(["verify", "web", "--timeout", "30s", "--json"])?;
+    let told: Value = serde_json::from_slice(&asked.stdout).with_context(|| format!("{asked:?}"))?;
+    ensure!(told["results"][0]["result"] == "waiting", "{told}");
+    ensure!(told["results"][0]["reason"] == "issuer-not-ready", "{told}");
+    Ok(())
+}

@@ -226,3 +226,27 @@ fn a_pair_that_would_keep_its_consumer_from_starting_never_reaches_the_guest() -
     ensure!(guests.calls_with("restart web").len() == runs + 1, "{:?}", guests.lines());
     Ok(())
 }
+
+/// An honest CA whose template gives more usages than the manifest allows: asking again changes nothing.
+#[test]
+fn what_strict_eku_forbids_blocks_at_the_first_answer_and_the_present_pair_stays() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let embedded = EmbeddedCa::start(&scratch, "phoenix")?;
+    let mut entry = manifest::entry(&scratch, "web");
+    let daemon = Setup::new(&scratch)?.issuer(&embedded.issuer()).start(std::slice::from_ref(&entry))?;
+    let good = daemon.wait_entry("web", "is in use", is_done)?;
+    let tree = || Snapshot::of(&scratch.join(TARGET_ROOT));
+    let (before, issued) = (tree()?, embedded.ca.counters().issued);
+    entry["strict_eku"] = json!(true);
+    daemon.replace_manifest(std::slice::from_ref(&entry))?;
+    let blocked = daemon.wait_entry("web", "is blocked", |entry| entry.state == CertificateState::Blocked)?;
+    ensure!(tells(&blocked, Reason::EkuRefused, &["clientAuth", "strict_eku", "phoenix"]), "{blocked:?}");
+    ensure!(blocked.serial == good.serial && blocked.attempts == 1, "{blocked:?}");
+    tree()?.same_as(&before)?;
+    ensure!(embedded.ca.counters().issued == issued + 1, "{:?}", embedded.ca.counters());
+    entry["strict_eku"] = json!(false);
+    daemon.replace_manifest(&[entry])?;
+    let content = daemon.wait_entry("web", "is content again", is_done)?;
+    ensure!(content.serial == good.serial, "{content:?}");
+    Ok(())
+}
