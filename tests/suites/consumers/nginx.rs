@@ -90,14 +90,24 @@ fn the_gateway_reaches_the_mesh_and_takes_new_certificates_with_a_reload() -> Re
 
 /// Nobody trusts the new one: as long as requests pass, it is the old one that nginx shows.
 fn without_a_reload_the_old_client_certificate_is_shown(bed: &Bed) -> Result<()> {
-    put(&bed.nginx, "/etc/nginx/ssl", CLIENT, &bed.pki.strange_pair("nginx-mesh-client")?)?;
+    let strange = bed.pki.strange_pair("nginx-mesh-client")?;
+    let before = shows(bed)?;
+    put(&bed.nginx, "/etc/nginx/ssl", CLIENT, &strange)?;
     bed.ask().expect(200)?;
+    ensure!(shows(bed)? == before && before != strange.serial()?, "nginx tells of what it has not read");
     bed.nginx.sh("nginx -t && systemctl reload nginx")?;
     patience::until(|| bed.ask().expect(502).ok()).context("a certificate of nobody's still passes")?;
+    ensure!(shows(bed)? == strange.serial()?, "{} is shown", shows(bed)?);
     put(&bed.nginx, "/etc/nginx/ssl", CLIENT, &bed.pki.pair("last", "nginx-mesh-client", Use::Client)?)?;
     bed.ask().expect(502)?;
     bed.nginx.sh("nginx -t && systemctl reload nginx")?;
     patience::until(|| bed.ask().expect(200).ok()).context("a good certificate does not pass")
+}
+
+/// Serial number of the client certificate that nginx says it shows.
+fn shows(bed: &Bed) -> Result<String> {
+    let said = bed.nginx.sh("curl --silent --fail http://127.0.0.1:8446/mesh-client")?;
+    Ok(said.trim().trim_start_matches('0').to_ascii_lowercase())
 }
 
 fn a_bad_pair_fails_the_test_and_the_old_one_serves_on(bed: &Bed) -> Result<()> {

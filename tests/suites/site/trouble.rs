@@ -24,7 +24,7 @@ fn what_ends_well_and_changes_nothing_is_caught_and_a_torn_consumer_gets_the_old
     })
 }
 
-/// Three commands of the operator's that end with 0, and a Traefik that is not told what to serve.
+/// Four commands of the operator's that end with 0, and a Traefik that is not told what to serve.
 fn commands_without_an_effect_are_caught(plan: &Plan) -> Result<()> {
     let previous = ["It is the previous one", "the command did not make"];
     let spoiled = [
@@ -35,6 +35,12 @@ fn commands_without_an_effect_are_caught(plan: &Plan) -> Result<()> {
             previous,
         ),
         ("nginx", "pct exec 101 -- nginx -t".to_owned(), Reason::ServesOther, previous),
+        (
+            "nginx-mesh-client",
+            "pct exec 101 -- nginx -t".to_owned(),
+            Reason::CheckFailed,
+            ["did not print", "`post_renewal_command`"],
+        ),
         (
             "app",
             format!("qm guest exec 1001 -- docker service update --force {}", swarm::APP),
