@@ -10,7 +10,7 @@ pub(crate) mod any_bytes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,8 @@ pub(crate) struct Journal {
     /// The last line may be torn: nothing can be appended to it.
     torn: bool,
     seed: u64,
-    entries: BTreeMap<AbsolutePath, Memory>,
+    /// The line of each entry: a fraction of what the memory in it takes, and needed again when all is written anew.
+    entries: BTreeMap<AbsolutePath, Box<[u8]>>,
     answered: BTreeSet<IssuerName>,
     runs: Runs,
     alive: Option<Timestamp>,
@@ -84,8 +85,11 @@ impl Journal {
         for (number, line) in lines.into_iter().enumerate() {
             match serde_json::from_slice(&line) {
                 Ok(Line::Seed { seed: value }) => seed = Some(value),
-                Ok(Line::Entry { key_path, memory }) => {
-                    entries.insert(key_path, *memory);
+                Ok(entry @ Line::Entry { .. }) => {
+                    let line = serde_json::to_vec(&entry)?;
+                    if let Line::Entry { key_path, .. } = entry {
+                        entries.insert(key_path, line.into_boxed_slice());
+                    }
                 }
                 Ok(Line::Answered { issuer }) => {
                     answered.insert(issuer);
@@ -138,7 +142,11 @@ impl Journal {
 
     /// What is remembered about the entry with this key path.
     pub(crate) fn recall(&self, key_path: &AbsolutePath) -> Memory {
-        self.entries.get(key_path).cloned().unwrap_or_default()
+        let line = self.entries.get(key_path).and_then(|line| serde_json::from_slice(line).ok());
+        match line {
+            Some(Line::Entry { memory, .. }) => *memory,
+            _ => Memory::default(),
+        }
     }
 
     /// The issuer has answered at least once, ever.
@@ -148,8 +156,12 @@ impl Journal {
 
     /// Remembers, durably after the next [`Self::sync`].
     pub(crate) fn remember(&mut self, key_path: &AbsolutePath, memory: &Memory) -> io::Result<()> {
-        self.entries.insert(key_path.clone(), memory.clone());
-        self.append(&Line::Entry { key_path: key_path.clone(), memory: Box::new(memory.clone()) })
+        let line = Line::Entry { key_path: key_path.clone(), memory: Box::new(memory.clone()) };
+        let line = serde_json::to_vec(&line)?;
+        let appended = self.append_bytes(&line);
+        self.entries.insert(key_path.clone(), line.into_boxed_slice());
+        // Too long a journal is written anew with what it has just been told.
+        if appended? { Ok(()) } else { self.rewrite() }
     }
 
     /// Remembers that an issuer exists, durably after the next [`Self::sync`].
@@ -184,18 +196,22 @@ impl Journal {
     }
 
     fn append(&mut self, line: &Line) -> io::Result<()> {
+        let line = serde_json::to_vec(line)?;
+        if self.append_bytes(&line)? { Ok(()) } else { self.rewrite() }
+    }
+
+    /// Appends a line; false when the file is to be written anew instead.
+    fn append_bytes(&mut self, line: &[u8]) -> io::Result<bool> {
         if self.torn || self.lines > SLACK + 4 * (self.entries.len() + self.answered.len() + self.runs.len())
         {
-            return self.rewrite();
+            return Ok(false);
         }
-        let mut bytes = serde_json::to_vec(line)?;
-        bytes.push(b'\n');
         self.torn = true;
-        self.file.write_all(&bytes)?;
+        self.file.write_all(&[line, b"\n"].concat())?;
         self.torn = false;
         self.lines += 1;
         self.unsynced = true;
-        Ok(())
+        Ok(true)
     }
 
     /// Makes everything that was remembered durable, in one go for however many entries.
@@ -213,25 +229,26 @@ impl Journal {
     fn rewrite(&mut self) -> io::Result<()> {
         let dir = self.path.parent().unwrap_or(Path::new("/"));
         let mut fresh = tempfile::NamedTempFile::new_in(dir)?;
-        let mut lines = vec![Line::Seed { seed: self.seed }];
-        lines.extend(self.entries.iter().map(|(key_path, memory)| Line::Entry {
-            key_path: key_path.clone(),
-            memory: Box::new(memory.clone()),
-        }));
-        lines.extend(self.answered.iter().map(|issuer| Line::Answered { issuer: issuer.clone() }));
-        lines.extend(self.runs.iter().map(|(command, at)| Line::Ran { command: command.to_vec(), at }));
-        lines.extend(self.alive.map(|at| Line::Alive { at }));
-        let mut bytes = Vec::new();
-        for line in &lines {
-            serde_json::to_writer(&mut bytes, line)?;
-            bytes.push(b'\n');
+        let mut others = vec![Line::Seed { seed: self.seed }];
+        others.extend(self.answered.iter().map(|issuer| Line::Answered { issuer: issuer.clone() }));
+        others.extend(self.runs.iter().map(|(command, at)| Line::Ran { command: command.to_vec(), at }));
+        others.extend(self.alive.map(|at| Line::Alive { at }));
+        let mut out = BufWriter::new(&mut fresh);
+        for line in &others {
+            serde_json::to_writer(&mut out, line)?;
+            out.write_all(b"\n")?;
         }
-        fresh.write_all(&bytes)?;
+        for line in self.entries.values() {
+            out.write_all(line)?;
+            out.write_all(b"\n")?;
+        }
+        out.flush()?;
+        drop(out);
         fresh.as_file().sync_all()?;
         fresh.persist(&self.path)?;
         File::open(dir)?.sync_all()?;
         self.file = OpenOptions::new().append(true).mode(0o600).open(&self.path)?;
-        self.lines = lines.len();
+        self.lines = others.len() + self.entries.len();
         self.unsynced = false;
         self.torn = false;
         Ok(())

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-/// Short unique name of a manifest entry: `[a-z0-9][a-z0-9._-]{0,63}`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CertName(String);
+/// Short unique name of a manifest entry: `[a-z0-9][a-z0-9._-]{0,63}`. Clones share the text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct CertName(Arc<str>);
 
 /// Why a text is not a [`CertName`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +36,7 @@ impl FromStr for CertName {
         let good = bytes.first().is_some_and(|c| plain(*c))
             && bytes.len() <= Self::MAX
             && bytes.iter().all(|c| plain(*c) || matches!(c, b'.' | b'_' | b'-'));
-        if good { Ok(Self(text.to_owned())) } else { Err(BadName(text.to_owned())) }
+        if good { Ok(Self(text.into())) } else { Err(BadName(text.to_owned())) }
     }
 }
 
@@ -49,7 +50,13 @@ impl TryFrom<String> for CertName {
 
 impl From<CertName> for String {
     fn from(name: CertName) -> Self {
-        name.0
+        name.as_str().to_owned()
+    }
+}
+
+impl Serialize for CertName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
@@ -85,10 +92,11 @@ impl fmt::Display for IssuerName {
     }
 }
 
-/// An absolute path without `.`, `..`, doubled or trailing slashes, and without NUL.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct AbsolutePath(String);
+/// An absolute path without `.`, `..`, doubled or trailing slashes, and without NUL. Clones share the text: an entry is
+/// known by its key path in many places.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AbsolutePath(Arc<str>);
 
 /// Why a text is not an [`AbsolutePath`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -127,7 +135,7 @@ impl AbsolutePath {
 
     /// The path for the file system.
     pub fn as_path(&self) -> &Path {
-        Path::new(&self.0)
+        Path::new(self.as_str())
     }
 
     /// The directory that holds the file.
@@ -172,7 +180,7 @@ impl FromStr for AbsolutePath {
                 _ => None,
             })
             .collect();
-        Ok(Self(format!("/{}", parts.join("/"))))
+        Ok(Self(format!("/{}", parts.join("/")).into()))
     }
 }
 
@@ -186,7 +194,13 @@ impl TryFrom<String> for AbsolutePath {
 
 impl From<AbsolutePath> for String {
     fn from(path: AbsolutePath) -> Self {
-        path.0
+        path.as_str().to_owned()
+    }
+}
+
+impl Serialize for AbsolutePath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | route | meaning |
 //! |---|---|
-//! | `GET /v1/status` | [`StatusDocument`] |
+//! | `GET /v1/status?name=NAME&brief=1` | [`StatusDocument`]; with `name`, as often as is wanted, of these entries; with `brief` each [`BriefStatus`] |
 //! | `GET /v1/explain?name=NAME` | [`ExplainDocument`](crate::explain::ExplainDocument) |
 //! | `GET /v1/history?name=NAME&after=SEQ&limit=N` | [`HistoryDocument`](crate::history::HistoryDocument) |
 //! | `GET /v1/events?follow=1&after=SEQ&limit=N` | [`Record`](crate::history::Record)s as JSON lines; with `follow` those that come |
@@ -91,14 +91,19 @@ pub struct CertificateStatus {
     /// Name of the entry.
     pub name: String,
     /// Subject CN.
+    #[serde(default)]
     pub common_name: String,
     /// Names asked for.
+    #[serde(default)]
     pub sans: Vec<String>,
     /// Certificate file.
+    #[serde(default)]
     pub cert_path: String,
     /// Key file.
+    #[serde(default)]
     pub key_path: String,
     /// First issuer of the entry.
+    #[serde(default)]
     pub issuer: String,
     /// What it is doing.
     pub state: CertificateState,
@@ -126,6 +131,48 @@ pub struct CertificateStatus {
     pub next_attempt_at: Option<Timestamp>,
     /// The last failure, until it is overcome.
     pub last_error: Option<LastError>,
+}
+
+/// Of a [`CertificateStatus`] what a table of many entries shows.
+#[derive(Clone, Debug, Serialize)]
+pub struct BriefStatus<'a> {
+    /// Name of the entry.
+    pub name: &'a str,
+    /// What it is doing.
+    pub state: CertificateState,
+    /// End of validity.
+    pub not_after: Option<Timestamp>,
+    /// When it will be renewed, jitter included.
+    pub renew_at: Option<Timestamp>,
+    /// How far the present certificate has come.
+    pub deployment: Deployment,
+    /// Stable reason code.
+    pub reason: Option<&'a str>,
+    /// Warnings.
+    pub warnings: &'a [String],
+    /// Failed attempts in a row.
+    pub attempts: u32,
+    /// When the next attempt is made.
+    pub next_attempt_at: Option<Timestamp>,
+    /// The last failure, until it is overcome.
+    pub last_error: Option<&'a LastError>,
+}
+
+impl<'a> From<&'a CertificateStatus> for BriefStatus<'a> {
+    fn from(whole: &'a CertificateStatus) -> Self {
+        Self {
+            name: &whole.name,
+            state: whole.state,
+            not_after: whole.not_after,
+            renew_at: whole.renew_at,
+            deployment: whole.deployment,
+            reason: whole.reason.as_deref(),
+            warnings: &whole.warnings,
+            attempts: whole.attempts,
+            next_attempt_at: whole.next_attempt_at,
+            last_error: whole.last_error.as_ref(),
+        }
+    }
 }
 
 impl CertificateStatus {

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 pub use snapshot::{IssuerFacts, ManifestFacts, ManifestState, ProgramFacts, Snapshot, SnapshotEntry};
 
 /// Version of this protocol. Both sides must be of the same one.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// A request of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -311,9 +311,9 @@ pub struct Run {
     pub stderr: String,
 }
 
-/// Success.
+/// Success. Each is under its own name, so that what is in it can be read as it comes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// To [`Operation::Hello`].
     Hello {

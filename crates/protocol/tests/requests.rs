@@ -22,7 +22,7 @@ fn samples() -> Vec<Value> {
             .into();
     all.extend(["sign", "x5c", "renew", "revoke"].map(token));
     all.extend([
-        json!({"op": "hello", "version": 2}),
+        json!({"op": "hello", "version": 3}),
         json!({"op": "snapshot", "refresh": true, "offset": 0}),
         json!({"op": "install", "entry": entry, "stage": "s", "issuer": "phoenix", "chain": "c"}),
         json!({"op": "activate", "entries": [entry, entry]}),

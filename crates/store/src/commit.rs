@@ -1,5 +1,6 @@
 //! Putting the files of an intent on the live paths.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use phoenix_core::reason::{Reason, Trouble};
@@ -33,11 +34,22 @@ pub(crate) struct EntryLocks {
     pub(crate) turn: Mutex<()>,
     /// Held while the records in the state are changed.
     records: Mutex<()>,
+    /// This process has found nothing unfinished in the state, and has begun nothing since. Set by who has the turn.
+    quiet: AtomicBool,
 }
 
 impl EntryLocks {
     pub(crate) fn records(&self) -> MutexGuard<'_, ()> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing of the entry is unfinished: there is no need to look for it.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_quiet(&self, quiet: bool) {
+        self.quiet.store(quiet, Ordering::SeqCst);
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -17,7 +17,7 @@ const PLAIN: ResolveFlags =
     ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::BENEATH);
 
 /// How much a file may grow between the look at its size and the end of its reading.
-const SLACK: usize = 4096;
+const SLACK: usize = 512;
 
 /// `f_type` of NFS in statfs(2).
 const NFS_SUPER_MAGIC: u64 = 0x6969;
@@ -28,6 +28,14 @@ const NFS_SUPER_MAGIC: u64 = 0x6969;
 pub(crate) struct Dir {
     fd: OwnedFd,
     path: PathBuf,
+}
+
+/// A directory on a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    mount: u64,
+    device: (u32, u32),
+    inode: u64,
 }
 
 /// Owner and kind of something in a directory.
@@ -98,6 +106,15 @@ impl Dir {
 
     pub(crate) fn attributes(&self) -> Result<Attributes, Failure> {
         fs::fstat(&self.fd).map(Attributes::from).map_err(|errno| self.fail(Attempt::Enter, "", errno))
+    }
+
+    /// Which directory this is, and on which mount; none when the kernel does not tell (before Linux 5.8).
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        let wanted = StatxFlags::INO | StatxFlags::MNT_ID;
+        let seen = fs::statx(&self.fd, "", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, wanted).ok()?;
+        let told = StatxFlags::from_bits_retain(seen.stx_mask).contains(wanted);
+        let device = (seen.stx_dev_major, seen.stx_dev_minor);
+        told.then_some(Identity { mount: seen.stx_mnt_id, device, inode: seen.stx_ino })
     }
 
     /// The directory `name` in this one; none when there is no such thing.
@@ -177,7 +194,13 @@ fn read_bounded(file: &OwnedFd, size: i64, limit: usize) -> Result<Option<Zeroiz
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match rustix::io::read(file, rest) {
             Ok(0) => break,
-            Ok(count) => filled += count,
+            Ok(count) => {
+                filled += count;
+                // A read that ends where the file ends has seen its end.
+                if i64::try_from(filled) == Ok(size) {
+                    break;
+                }
+            }
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }

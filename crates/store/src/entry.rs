@@ -10,9 +10,8 @@ use crate::generations::{self, Generation, Other};
 use crate::pair::{LiveFiles, NewPair};
 use crate::stages::{self, StageId, Staged};
 use crate::state::StateDir;
-use crate::store::Inner;
-use crate::target::{self, Target};
-use crate::{install, ledger, proof, survey};
+use crate::store::{Inner, Place};
+use crate::{install, ledger, proof};
 
 /// Handle of one entry. What touches the live paths runs on a thread of their target root, within the
 /// store's deadline, and finishes an interrupted installation of the entry first. A call that exceeds the
@@ -21,45 +20,55 @@ use crate::{install, ledger, proof, survey};
 #[derive(Clone, Debug)]
 pub struct EntryStore {
     inner: Arc<Inner>,
-    target: Target,
-    name: String,
+    place: Arc<Place>,
+}
+
+/// The executor's own records of an entry, read at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    /// The newest generation.
+    pub current: Option<Generation>,
+    /// What was done for the entry.
+    pub ledger: Ledger,
+    /// Paths of records that were damaged and set aside.
+    pub set_aside: Vec<String>,
 }
 
 impl EntryStore {
-    pub(crate) fn new(inner: Arc<Inner>, target: Target) -> Self {
-        let name = target::state_name(&target.key_path);
-        Self { inner, target, name }
+    pub(crate) fn new(inner: Arc<Inner>, place: Place) -> Self {
+        Self { inner, place: Arc::new(place) }
+    }
+
+    pub(crate) fn place(&self) -> &Arc<Place> {
+        &self.place
     }
 
     /// Proves that every live path can be written: owner resolved, missing directories made, and a temporary
     /// file created, given away, made durable, renamed and removed. Gives the owner and mode that the manifest
     /// asks for.
     pub fn prove(&self) -> Result<Baseline, Trouble> {
-        let target = self.target.clone();
-        self.inner.on_target(&self.target, move |bench| proof::prove(bench, &target))
+        let place = Arc::clone(&self.place);
+        self.inner.on_target(&self.place, move |bench| proof::prove(bench, &place.target))
     }
 
     /// Reads the live files: regular files of at most 256 KiB, never waiting for a FIFO or a device. The error
     /// says why nothing can be read there now.
     pub fn read_live(&self) -> Result<LiveFiles, Trouble> {
-        let target = self.target.clone();
-        self.inner.on_target(&self.target, move |bench| {
-            survey::survey(bench.roots, &target).map(survey::live_files)
-        })
+        self.inner.look(&self.place)
     }
 
     /// Puts a new pair on the live paths and records it as the newest generation.
     pub fn install(&self, pair: NewPair) -> Result<Generation, Trouble> {
-        let target = self.target.clone();
-        self.inner.on_target(&self.target, move |bench| install::install(bench, &target, &pair))?;
+        let place = Arc::clone(&self.place);
+        self.inner.on_target(&self.place, move |bench| install::install(bench, &place.target, &pair))?;
         self.recorded()
     }
 
     /// Puts the newest generation back on the live paths, with the owner and mode that the manifest asks for,
     /// or those that a command or an adopted pair had settled on. Files that are right are not touched.
     pub fn restore(&self) -> Result<(), Trouble> {
-        let target = self.target.clone();
-        self.inner.on_target(&self.target, move |bench| install::restore(bench, &target))
+        let place = Arc::clone(&self.place);
+        self.inner.on_target(&self.place, move |bench| install::restore(bench, &place.target))
     }
 
     /// Puts the other of the two generations in place, as a new generation. What was delivered and run for it
@@ -68,16 +77,17 @@ impl EntryStore {
     /// # Errors
     /// [`Reason::Missing`] when there is no other generation, or the other one is not the one meant.
     pub fn rollback(&self, to: Other, at: Timestamp) -> Result<Generation, Trouble> {
-        let target = self.target.clone();
-        self.inner.on_target(&self.target, move |bench| install::swap(bench, &target, to, at))?;
+        let place = Arc::clone(&self.place);
+        self.inner.on_target(&self.place, move |bench| install::swap(bench, &place.target, to, at))?;
         self.recorded()
     }
 
     /// Exchanges the roots that go with the newest generation, in our own copy and at `ca_path`. False when they were
     /// the same already.
     pub fn exchange_roots(&self, roots_pem: Vec<u8>) -> Result<bool, Trouble> {
-        let target = self.target.clone();
-        self.inner.on_target(&self.target, move |bench| install::exchange_roots(bench, &target, &roots_pem))
+        let place = Arc::clone(&self.place);
+        self.inner
+            .on_target(&self.place, move |bench| install::exchange_roots(bench, &place.target, &roots_pem))
     }
 
     /// Records a pair that is on the live paths already, without touching them. `live` is where it was read
@@ -85,9 +95,8 @@ impl EntryStore {
     pub fn adopt(&self, pair: &NewPair, live: &LiveFiles) -> Result<Generation, Trouble> {
         let baseline =
             live.baseline().ok_or_else(|| self.nothing("no pair on the live paths to take over"))?;
-        let locks = self.inner.locks(&self.name);
-        let records = locks.records();
-        install::adopt(&self.inner.entry_dir(&self.name)?, pair, live, baseline)?;
+        let records = self.place.locks.records();
+        install::adopt(&self.inner.entry_dir(&self.place.name)?, pair, live, baseline)?;
         drop(records);
         self.recorded()
     }
@@ -104,7 +113,7 @@ impl EntryStore {
 
     /// Stores a new key until its certificate comes. It outlives this process, but need not outlive a power cut. `meta` is the caller's.
     pub fn stage_key(&self, key_pem: &[u8], meta: &serde_json::Value) -> Result<StageId, Trouble> {
-        stages::stage(&self.inner.entry_dir(&self.name)?, key_pem, meta)
+        stages::stage(&self.inner.entry_dir(&self.place.name)?, key_pem, meta)
     }
 
     /// The staged key of this id; none when there is none.
@@ -117,20 +126,30 @@ impl EntryStore {
         self.existing()?.map_or(Ok(()), |entry| stages::drop_all(&entry, keep))
     }
 
-    /// Paths of records that were damaged and set aside.
-    pub fn set_aside(&self) -> Result<Vec<String>, Trouble> {
-        let Some(home) = self.existing()? else { return Ok(Vec::new()) };
-        let mut found = home.set_aside_files()?;
-        if let Some(generations) = generations::home(&home)? {
-            found.extend(generations.set_aside_files()?);
+    /// All records at once.
+    pub fn records(&self) -> Result<Records, Trouble> {
+        let _records = self.place.locks.records();
+        let Some(home) = self.existing()? else { return Ok(Records::default()) };
+        let names = home.listing()?;
+        let mut set_aside = home.set_aside_of(&names);
+        let mut current = None;
+        if names.iter().any(|name| name == generations::GENERATIONS)
+            && let Some(generations) = generations::home(&home)?
+        {
+            let names = generations.listing()?;
+            current = generations::newest(generations.clone(), &names, self.place.target.combined())?;
+            // Listed anew only when something was just found to be damaged.
+            let damaged = current.is_none() && !names.is_empty();
+            let names = if damaged { generations.listing()? } else { names };
+            set_aside.extend(generations.set_aside_of(&names));
         }
-        Ok(found)
+        let ledger = ledger::read(&home, current.as_ref())?.ledger;
+        Ok(Records { current, ledger, set_aside })
     }
 
     /// What was done for the entry.
     pub fn ledger(&self) -> Result<Ledger, Trouble> {
-        let locks = self.inner.locks(&self.name);
-        let _records = locks.records();
+        let _records = self.place.locks.records();
         let Some(entry) = self.existing()? else { return Ok(Ledger::default()) };
         let newest = generations::load(&entry, 0, false)?;
         Ok(ledger::read(&entry, newest.as_ref())?.ledger)
@@ -159,12 +178,11 @@ impl EntryStore {
         done_with: Option<&Generation>,
         change: impl FnOnce(&mut Ledger),
     ) -> Result<Ledger, Trouble> {
-        let locks = self.inner.locks(&self.name);
-        let _records = locks.records();
-        let entry = self.inner.entry_dir(&self.name)?;
+        let _records = self.place.locks.records();
+        let entry = self.inner.entry_dir(&self.place.name)?;
         let newest = generations::load(&entry, 0, false)?;
         if done_with.is_some_and(|own| !newest.as_ref().is_some_and(|newest| newest.is_same(own))) {
-            let path = &self.target.key_path;
+            let path = &self.place.target.key_path;
             let message = format!("The pair of `{path}` was replaced while something was done with it.");
             return Err(Trouble::new(Reason::Stale, message));
         }
@@ -175,13 +193,12 @@ impl EntryStore {
     }
 
     fn existing(&self) -> Result<Option<StateDir>, Trouble> {
-        self.inner.existing_entry_dir(&self.name)
+        self.inner.existing_entry_dir(&self.place.name)
     }
 
     fn generation(&self, back: usize) -> Result<Option<Generation>, Trouble> {
-        let locks = self.inner.locks(&self.name);
-        let _records = locks.records();
-        let combined = self.target.combined();
+        let _records = self.place.locks.records();
+        let combined = self.place.target.combined();
         self.existing()?.map_or(Ok(None), |entry| generations::load(&entry, back, combined))
     }
 
@@ -190,6 +207,6 @@ impl EntryStore {
     }
 
     fn nothing(&self, what: &str) -> Trouble {
-        Trouble::new(Reason::Missing, format!("there is {what} for `{}`", self.target.key_path))
+        Trouble::new(Reason::Missing, format!("there is {what} for `{}`", self.place.target.key_path))
     }
 }

@@ -5,12 +5,12 @@ use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::time::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::pair::{LiveFile, LiveFiles};
+use crate::pair::{LiveFile, LiveFiles, Vouched};
 use crate::parts::{Meta, Parts, damaged};
 use crate::record::Record;
 use crate::state::StateDir;
 
-const GENERATIONS: &str = "generations";
+pub(crate) const GENERATIONS: &str = "generations";
 /// The present pair and the one before it.
 const KEPT: usize = 2;
 
@@ -86,6 +86,21 @@ impl Generation {
         }
     }
 
+    /// What the chain was found to lead to when it was installed or adopted, if the record tells.
+    pub fn vouched(&self) -> Option<&Vouched> {
+        self.meta.vouched.as_ref()
+    }
+
+    /// The live pair is this one, byte for byte: its key belongs to its certificate, which says what [`Self::leaf`]
+    /// says.
+    pub fn is_live(&self, live: &LiveFiles) -> bool {
+        let sums = &self.meta.sums;
+        let (cert, key) = if self.combined { (&sums.pair, &sums.pair) } else { (&sums.cert, &sums.key) };
+        [(&live.cert, cert), (&live.key, key)]
+            .iter()
+            .all(|(file, sum)| matches!(file, LiveFile::Present(found) if found.sha256 == **sum))
+    }
+
     /// A companion file (`chain_path`, `ca_path`) is missing or is not the one that belongs to this pair.
     pub fn companions_differ(&self, live: &LiveFiles) -> bool {
         self.chain_differs(live) || self.roots_differ(live)
@@ -145,17 +160,34 @@ pub(crate) fn home(entry: &StateDir) -> Result<Option<StateDir>, Trouble> {
 
 /// Numbers of the generations of an entry, in order.
 fn numbers(home: &StateDir) -> Result<Vec<u64>, Trouble> {
-    let mut numbers: Vec<u64> = home.names()?.iter().filter_map(|name| name.parse().ok()).collect();
+    Ok(numbers_of(&home.names()?))
+}
+
+fn numbers_of(names: &[String]) -> Vec<u64> {
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| name.parse().ok()).collect();
     numbers.sort_unstable();
-    Ok(numbers)
+    numbers
+}
+
+/// The newest of the generations with these names; none when there is none, or it is damaged.
+pub(crate) fn newest(
+    home: StateDir,
+    names: &[String],
+    combined: bool,
+) -> Result<Option<Generation>, Trouble> {
+    numbers_of(names).last().map_or(Ok(None), |number| open(home, *number, combined))
+}
+
+fn open(home: StateDir, number: u64, combined: bool) -> Result<Option<Generation>, Trouble> {
+    let Some(record) = Record::read(&home, &number.to_string())? else { return Ok(None) };
+    Ok(Some(Generation { number, meta: record.into_meta(), home, combined }))
 }
 
 /// The generation that is `back` before the newest; none when there is none, or it is damaged.
 pub(crate) fn load(entry: &StateDir, back: usize, combined: bool) -> Result<Option<Generation>, Trouble> {
     let Some(home) = entry.existing(GENERATIONS)? else { return Ok(None) };
     let Some(number) = numbers(&home)?.into_iter().rev().nth(back) else { return Ok(None) };
-    let Some(record) = Record::read(&home, &number.to_string())? else { return Ok(None) };
-    Ok(Some(Generation { number, meta: record.meta().clone(), home, combined }))
+    open(home, number, combined)
 }
 
 /// Makes the file `name` of an entry its newest generation. This rename is what ends a commit.

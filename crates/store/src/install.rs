@@ -213,5 +213,6 @@ fn intent(
 
 fn meta(pair: &NewPair, parts: &Parts, adopted: bool, (wanted, baseline): (Baseline, Baseline)) -> Meta {
     let (leaf, sums) = (pair.leaf.clone(), parts.sums());
-    Meta { leaf, adopted, installed_at: pair.at, sums, wanted, baseline, instead_of: None }
+    let vouched = Some(pair.vouched.clone());
+    Meta { leaf, adopted, installed_at: pair.at, sums, wanted, baseline, instead_of: None, vouched }
 }

@@ -14,7 +14,8 @@ use crate::token::Token;
 
 /// The intent in an entry's state.
 pub(crate) const INTENT: &str = "intent";
-const TRACES: &str = "probe.json";
+/// The temporary names of a proof under way.
+pub(crate) const TRACES: &str = "probe.json";
 
 /// What becomes of the intent when its files are in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@
 //!
 //! | module | duty |
 //! |---|---|
-//! | `store`, `entry` | the public handles |
+//! | `store`, `entry`, `together` | the public handles; many entries looked at by one thread |
 //! | `lock`, `state` | one executor per state directory; durable small files in it |
 //! | `roots`, `worker` | which root a path is in, is it there; threads per root, and a deadline |
 //! | `walk`, `disk`, `fault` | directories without symlinks; every disk-changing system call |
@@ -47,15 +47,16 @@ mod state;
 mod store;
 mod survey;
 mod target;
+mod together;
 mod token;
 mod walk;
 mod worker;
 
-pub use entry::EntryStore;
+pub use entry::{EntryStore, Records};
 pub use fault::{Deed, Faults, NoFaults};
 pub use generations::{Generation, Other};
 pub use lock::{OpenError, StateLock};
-pub use pair::{LiveContent, LiveFile, LiveFiles, NewPair, sha256_hex};
+pub use pair::{LiveContent, LiveFile, LiveFiles, NewPair, Vouched, sha256_hex};
 pub use recovery::Recovered;
 pub use stages::{StageId, Staged};
 pub use state::StateDir;

@@ -5,6 +5,7 @@ use std::fmt;
 use aws_lc_rs::digest::{SHA256, digest};
 use phoenix_core::facts::{Baseline, FileFact, LeafFacts};
 use phoenix_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// A pair that has passed every check and may be installed or adopted.
@@ -19,8 +20,22 @@ pub struct NewPair {
     pub roots_pem: Option<Vec<u8>>,
     /// Facts of the leaf.
     pub leaf: LeafFacts,
+    /// What the chain was found to lead to.
+    pub vouched: Vouched,
     /// Time of the installation or adoption.
     pub at: Timestamp,
+}
+
+/// What a chain was found to lead to when its signatures were verified. The same bytes need not be verified again for
+/// as long as the same roots count and the time lies in between.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vouched {
+    /// Digest of the roots.
+    pub by: String,
+    /// When the last of the certificates after the leaf has become valid.
+    pub from: Timestamp,
+    /// When the first of them expires.
+    pub until: Timestamp,
 }
 
 impl fmt::Debug for NewPair {
@@ -121,9 +136,6 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 
 /// Lower-case hexadecimal without separators.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -8,7 +8,7 @@ use phoenix_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::pair::{NewPair, sha256_hex};
+use crate::pair::{NewPair, Vouched, sha256_hex};
 use crate::target::Role;
 
 /// Bytes of a pair.
@@ -55,6 +55,9 @@ pub(crate) struct Meta {
     /// Fingerprint of the newer certificate in whose stead this pair was put back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) instead_of: Option<String>,
+    /// What its chain was found to lead to; none in records that do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) vouched: Option<Vouched>,
 }
 
 impl Parts {

@@ -109,6 +109,10 @@ impl Record {
         &self.head.meta
     }
 
+    pub(crate) fn into_meta(self) -> Meta {
+        self.head.meta
+    }
+
     /// The pair; none when a byte of it is not as it was written.
     pub(crate) fn parts(&self) -> Option<Parts> {
         let Lengths { key, cert, chain, ca } = &self.head.lengths;
@@ -157,6 +161,7 @@ mod tests {
             wanted: access.clone(),
             baseline: access,
             instead_of: None,
+            vouched: None,
         }
     }
 

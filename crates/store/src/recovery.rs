@@ -51,9 +51,16 @@ pub(crate) fn give_up(bench: Bench<'_>, named: &[AbsolutePath], trouble: Trouble
     Ok(())
 }
 
-/// Removes unfinished records, and pairs that are not kept any longer, from the state directory of an entry.
-pub(crate) fn sweep(entry: &StateDir) -> Result<(), Trouble> {
-    entry.sweep()?;
-    generations::sweep(entry)?;
-    stages::sweep(entry)
+/// Removes unfinished records, and pairs that are not kept any longer, from the state directory of an entry. True when
+/// there may be work of it that is unfinished.
+pub(crate) fn sweep(entry: &StateDir) -> Result<bool, Trouble> {
+    let names = entry.sweep()?;
+    let has = |wanted: &str| names.iter().any(|name| name == wanted);
+    if has(generations::GENERATIONS) {
+        generations::sweep(entry)?;
+    }
+    if has(stages::STAGED) {
+        stages::sweep(entry)?;
+    }
+    Ok(has(intent::INTENT) || has(intent::TRACES))
 }

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{Dir, Disk};
+use crate::disk::{Dir, Disk, Identity};
 use crate::errno::{Attempt, Failure};
 use crate::state::StateDir;
 use crate::walk::{self, Walked};
@@ -33,6 +33,9 @@ struct Root {
     path: AbsolutePath,
     /// Without symlinks; set when the root was first seen and kept for the life of the process.
     real: OnceLock<PathBuf>,
+    /// The directory that was there when its mount point was found to be right last. While it is the same one on the
+    /// same mount, so is the mount point.
+    proven: Mutex<Option<Identity>>,
 }
 
 /// Per root: the mount point that held it when it was last seen.
@@ -43,7 +46,12 @@ struct Memory(BTreeMap<AbsolutePath, PathBuf>);
 impl TargetRoots {
     /// Remembers the configured roots. None of them is looked at before it is needed.
     pub(crate) fn open(paths: &[AbsolutePath], state: StateDir) -> Self {
-        let roots = paths.iter().map(|path| Root { path: path.clone(), real: OnceLock::new() }).collect();
+        let root = |path: &AbsolutePath| Root {
+            path: path.clone(),
+            real: OnceLock::new(),
+            proven: Mutex::default(),
+        };
+        let roots = paths.iter().map(root).collect();
         let memory = state.read_json(MEMORY).unwrap_or_else(|trouble| {
             tracing::warn!("which target roots were mount points is forgotten: {trouble}");
             None
@@ -79,6 +87,22 @@ impl TargetRoots {
 
     /// Walks from the root above `path` to the directory that holds `path`.
     pub(crate) fn walk_to(&self, path: &AbsolutePath) -> Result<Walked, Trouble> {
+        let (root, components) = self.way_to(path)?;
+        Ok(walk::walk(self.enter(root)?, &components)?)
+    }
+
+    /// As [`Self::walk_to`], in one step where there is nothing to tell of the way: whose directories lie on it is not.
+    pub(crate) fn reach(&self, path: &AbsolutePath) -> Result<Walked, Trouble> {
+        let (root, components) = self.way_to(path)?;
+        let dir = self.enter(root)?;
+        match walk::leap(&dir, &components) {
+            Some(walked) => Ok(walked),
+            None => Ok(walk::walk(dir, &components)?),
+        }
+    }
+
+    /// The root above `path`, and the directories between the two.
+    fn way_to<'a>(&self, path: &'a AbsolutePath) -> Result<(&Root, Vec<&'a str>), Trouble> {
         let index = self.find(path)?;
         let Some(root) = self.roots.get(index) else {
             return Err(Trouble::new(Reason::OutsideRoots, format!("`{path}` is outside the target roots")));
@@ -86,7 +110,7 @@ impl TargetRoots {
         let below = path.as_str().strip_prefix(root.path.as_str()).unwrap_or_default();
         let mut components: Vec<&str> = below.split('/').filter(|part| !part.is_empty()).collect();
         components.pop();
-        Ok(walk::walk(self.enter(root)?, &components)?)
+        Ok((root, components))
     }
 
     /// Walks to the directory that holds `path` and makes what is missing on the way.
@@ -98,7 +122,14 @@ impl TargetRoots {
         let real = root.resolve()?;
         let dir = Dir::open(real).map_err(|failure| root.explain(failure))?;
         root.check_owner(&dir)?;
-        self.check_mount(root, real)?;
+        let identity = dir.identity();
+        let mut proven = root.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        if identity.is_none() || *proven != identity {
+            *proven = None;
+            self.check_mount(root, real)?;
+            *proven = identity;
+        }
+        drop(proven);
         Ok(dir)
     }
 

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::state::StateDir;
 use crate::token::Token;
 
-const STAGED: &str = "staged";
+pub(crate) const STAGED: &str = "staged";
 
 /// Names a staged key. Unguessable, and safe to take from another process.
 pub type StageId = Token;
@@ -69,5 +69,5 @@ pub(crate) fn drop_all(entry: &StateDir, keep: Option<&StageId>) -> Result<(), T
 
 /// Removes what an interrupted staging left.
 pub(crate) fn sweep(entry: &StateDir) -> Result<(), Trouble> {
-    entry.existing(STAGED)?.map_or(Ok(()), |home| home.sweep())
+    entry.existing(STAGED)?.map_or(Ok(()), |home| home.sweep().map(drop))
 }

@@ -146,8 +146,18 @@ impl StateDir {
     /// # Errors
     /// The directory cannot be listed.
     pub fn set_aside_files(&self) -> Result<Vec<String>, Trouble> {
-        let names = self.dir.names()?.into_iter().filter(|name| name.starts_with(ASIDE));
-        Ok(names.map(|name| self.dir.join(&name).display().to_string()).collect())
+        Ok(self.set_aside_of(&self.listing()?))
+    }
+
+    /// Names of everything in it, unfinished things included.
+    pub(crate) fn listing(&self) -> Result<Vec<String>, Trouble> {
+        Ok(self.dir.names()?)
+    }
+
+    /// Paths of what [`set_aside`](Self::set_aside) renamed in this directory, of which these are the names.
+    pub(crate) fn set_aside_of(&self, names: &[String]) -> Vec<String> {
+        let aside = names.iter().filter(|name| name.starts_with(ASIDE));
+        aside.map(|name| self.dir.join(name).display().to_string()).collect()
     }
 
     /// Renames something damaged so that it is neither used again nor lost to whoever investigates. Best effort.
@@ -167,18 +177,17 @@ impl StateDir {
         self.write(name, &to_json(value)?)
     }
 
-    /// Removes what an interrupted write left in this directory.
-    pub(crate) fn sweep(&self) -> Result<(), Trouble> {
-        for name in self.dir.names()?.iter().filter(|name| name.starts_with(NEW)) {
-            self.discard(name)?;
-        }
-        Ok(())
+    /// Removes what an interrupted write left in this directory; gives the names of the rest.
+    pub(crate) fn sweep(&self) -> Result<Vec<String>, Trouble> {
+        let (new, names): (Vec<_>, Vec<_>) =
+            self.dir.names()?.into_iter().partition(|name| name.starts_with(NEW));
+        new.iter().try_for_each(|name| self.discard(name))?;
+        Ok(names)
     }
 
     /// Does the same here and in all directories below, but for those of the name `except`.
     pub(crate) fn sweep_all(&self, except: &str) -> Result<(), Trouble> {
-        self.sweep()?;
-        for name in self.names()?.iter().filter(|name| *name != except) {
+        for name in self.sweep()?.iter().filter(|name| *name != except) {
             let directory = self.dir.look(name)?.is_some_and(|found| found.kind == FileType::Directory);
             let inner = if directory { self.existing(name)? } else { None };
             inner.map_or(Ok(()), |inner| inner.sweep_all(except))?;

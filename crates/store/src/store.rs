@@ -1,10 +1,12 @@
 //! The state directory and the target roots together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use phoenix_core::manifest::Entry;
@@ -17,15 +19,21 @@ use crate::entry::EntryStore;
 use crate::fault::{Faults, NoFaults};
 use crate::intent;
 use crate::lock::{OpenError, StateLock};
+use crate::pair::LiveFiles;
 use crate::recovery::{self, Recovered};
 use crate::roots::TargetRoots;
 use crate::state::StateDir;
+use crate::survey;
 use crate::target::{self, Target};
+use crate::together;
 use crate::worker::{Lane, Pending, Stalled, Workers};
 
 const ENTRIES: &str = "entries";
 /// How long one operation on a target root may take.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A thread looks through the state of so many entries at least when the store is opened.
+const SHARE: usize = 256;
 
 /// How a store works.
 pub struct Options {
@@ -59,14 +67,23 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
+/// What an entry has for itself.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) target: Target,
+    /// Name of its directory in the state.
+    pub(crate) name: String,
+    pub(crate) locks: Arc<EntryLocks>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Inner {
     state: StateDir,
     entries: StateDir,
     disk: Disk,
     roots: TargetRoots,
-    workers: Workers,
-    deadline: Duration,
+    pub(crate) workers: Workers,
+    pub(crate) deadline: Duration,
     locks: Mutex<HashMap<String, Arc<EntryLocks>>>,
     _lock: OwnedFd,
 }
@@ -96,7 +113,21 @@ impl Store {
 
     /// The handle of one entry. State follows the key path.
     pub fn entry(&self, entry: &Entry) -> EntryStore {
-        EntryStore::new(Arc::clone(&self.inner), Target::of(entry))
+        let target = Target::of(entry);
+        let name = target::state_name(&target.key_path);
+        let locks = self.inner.locks(&name);
+        EntryStore::new(Arc::clone(&self.inner), Place { target, name, locks })
+    }
+
+    /// Places of the target roots that hold the entry's files. Nothing is looked at.
+    pub fn roots_of(&self, entry: &Entry) -> Result<BTreeSet<usize>, Trouble> {
+        target::lanes(&self.inner.roots, Target::of(entry).paths())
+    }
+
+    /// [`EntryStore::read_live`] of several entries, in their order. Those whose files lie in the same roots are read by
+    /// one thread, one after the other: waking one for each takes longer than the look.
+    pub fn read_live(&self, entries: &[EntryStore]) -> Vec<Result<LiveFiles, Trouble>> {
+        together::read_live(&self.inner, entries)
     }
 
     /// A path with its target root as it really lies, as far as that is known. Nothing is looked at.
@@ -117,10 +148,9 @@ impl Store {
             Ok(names) => names,
             Err(trouble) => return vec![Recovered { key_path: None, outcome: Err(trouble) }],
         };
-        for name in names {
-            match self.inner.begin_recovery(&name) {
-                Ok(None) => {}
-                Ok(Some((key_path, pending))) => waiting.push((key_path, pending)),
+        for begun in self.begin_recovery(&names) {
+            match begun {
+                Ok(started) => waiting.push(started),
                 Err(recovered) => done.push(recovered),
             }
         }
@@ -131,6 +161,27 @@ impl Store {
             done.push(Recovered { key_path: Some(key_path), outcome });
         }
         done
+    }
+
+    /// Looks through the state of all entries, on as many threads as there are processors: it is what a start waits for.
+    fn begin_recovery(&self, names: &[String]) -> Vec<Result<Started, Recovered>> {
+        let threads = || thread::available_parallelism().map_or(1, NonZero::get);
+        let share = if names.len() > SHARE { names.len().div_ceil(threads()).max(SHARE) } else { SHARE };
+        let begin = |names: &[String]| -> Vec<_> {
+            names.iter().filter_map(|name| self.inner.begin_recovery(name).transpose()).collect()
+        };
+        thread::scope(|scope| {
+            let (first, others) = names.split_at(share.min(names.len()));
+            let thread = |share| thread::Builder::new().spawn_scoped(scope, move || begin(share)).ok();
+            let others: Vec<_> = others.chunks(share).map(|share| (share, thread(share))).collect();
+            let mut begun = begin(first);
+            for (share, thread) in others {
+                // What no thread could be had for, or what one that died left, is done here.
+                let theirs = thread.and_then(|thread| thread.join().ok());
+                begun.extend(theirs.unwrap_or_else(|| begin(share)));
+            }
+            begun
+        })
     }
 }
 
@@ -149,17 +200,18 @@ impl Inner {
 
     pub(crate) fn locks(&self, name: &str) -> Arc<EntryLocks> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(locks.entry(name.to_owned()).or_default())
+        match locks.get(name) {
+            Some(known) => Arc::clone(known),
+            None => Arc::clone(locks.entry(name.to_owned()).or_default()),
+        }
     }
 
-    /// Roots that an operation on these paths touches, unfinished work of the entry included.
-    pub(crate) fn lane<'a>(
-        &self,
-        name: &str,
-        paths: impl IntoIterator<Item = &'a AbsolutePath>,
-    ) -> Result<Lane, Trouble> {
-        let mut lane = target::lanes(&self.roots, paths)?;
-        if let Some(dir) = self.existing_entry_dir(name)? {
+    /// Roots that an operation on the live paths touches, unfinished work of the entry included.
+    pub(crate) fn lane(&self, place: &Place) -> Result<Lane, Trouble> {
+        let mut lane = target::lanes(&self.roots, place.target.paths())?;
+        if !place.locks.is_quiet()
+            && let Some(dir) = self.existing_entry_dir(&place.name)?
+        {
             lane.extend(self.unfinished(&dir)?.1);
         }
         Ok(lane)
@@ -180,25 +232,78 @@ impl Inner {
         }
     }
 
-    /// Runs an operation on the target in its lane, after finishing what is unfinished there.
+    /// Runs an operation that changes the target in its lane, after finishing what is unfinished there.
     pub(crate) fn on_target<T: Send + 'static>(
         self: &Arc<Self>,
-        target: &Target,
+        place: &Arc<Place>,
         job: impl FnOnce(Bench<'_>) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, Trouble> {
-        let name = target::state_name(&target.key_path);
-        let lane = self.lane(&name, target.files.iter().map(|file| &file.path))?;
-        let inner = Arc::clone(self);
-        let path = target.key_path.clone();
-        let owned = name.clone();
-        let named: Vec<AbsolutePath> = target.files.iter().map(|file| file.path.clone()).collect();
-        let work = move || {
-            inner.take_turn(&owned, &path, |bench| {
-                recovery::settle(bench).or_else(|trouble| recovery::give_up(bench, &named, trouble))?;
+        self.in_lane(place, move |inner, place| {
+            inner.take_turn(&place.name, &place.target.key_path, |bench| {
+                Self::settle(bench, &place.target)?;
+                bench.locks.set_quiet(false);
                 job(bench)
             })
-        };
-        Self::flatten(&target.key_path, self.workers.run(&lane, &name, self.deadline, work))
+        })
+    }
+
+    /// Looks at the live paths in their lane, after finishing what is unfinished there.
+    pub(crate) fn look(self: &Arc<Self>, place: &Arc<Place>) -> Result<LiveFiles, Trouble> {
+        self.in_lane(place, Self::look_here)
+    }
+
+    /// Looks at the live paths on this thread.
+    pub(crate) fn look_here(&self, place: &Place) -> Result<LiveFiles, Trouble> {
+        let Place { target, name, locks } = place;
+        let survey = || survey::survey(&self.roots, target).map(survey::live_files);
+        if locks.is_quiet() || self.existing_entry_dir(name)?.is_none() {
+            let _turn = turn(locks, &target.key_path)?;
+            return survey();
+        }
+        self.take_turn(name, &target.key_path, |bench| {
+            Self::settle(bench, target)?;
+            survey()
+        })
+    }
+
+    fn in_lane<T: Send + 'static>(
+        self: &Arc<Self>,
+        place: &Arc<Place>,
+        job: impl FnOnce(&Self, &Place) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let pending = self.begin(place, job)?;
+        Self::flatten(&place.target.key_path, pending.and_then(|pending| pending.wait(self.deadline)))
+    }
+
+    /// Hands a look at the live paths to their lane.
+    pub(crate) fn begin_look(
+        self: &Arc<Self>,
+        place: &Arc<Place>,
+    ) -> Result<Result<Pending<Result<LiveFiles, Trouble>>, Stalled>, Trouble> {
+        self.begin(place, Self::look_here)
+    }
+
+    fn begin<T: Send + 'static>(
+        self: &Arc<Self>,
+        place: &Arc<Place>,
+        job: impl FnOnce(&Self, &Place) -> T + Send + 'static,
+    ) -> Result<Result<Pending<T>, Stalled>, Trouble> {
+        let lane = self.lane(place)?;
+        let (inner, owned) = (Arc::clone(self), Arc::clone(place));
+        Ok(self.workers.submit(&lane, &place.name, move || job(&inner, &owned)))
+    }
+
+    /// Finishes what is unfinished, if there may be something.
+    fn settle(bench: Bench<'_>, target: &Target) -> Result<(), Trouble> {
+        if bench.locks.is_quiet() {
+            return Ok(());
+        }
+        recovery::settle(bench).or_else(|trouble| {
+            let named: Vec<AbsolutePath> = target.paths().cloned().collect();
+            recovery::give_up(bench, &named, trouble)
+        })?;
+        bench.locks.set_quiet(true);
+        Ok(())
     }
 
     fn take_turn<T>(
@@ -208,25 +313,24 @@ impl Inner {
         job: impl FnOnce(Bench<'_>) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
         let locks = self.locks(name);
-        let _turn = match locks.turn.try_lock() {
-            Ok(turn) => turn,
-            Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(std::sync::TryLockError::WouldBlock) => return Err(hangs(path)),
-        };
+        let _turn = turn(&locks, path)?;
         let entry = self.entry_dir(name)?;
-        let bench = Bench { disk: &self.disk, roots: &self.roots, entry: &entry, locks: &locks };
-        job(bench)
+        job(Bench { disk: &self.disk, roots: &self.roots, entry: &entry, locks: &locks })
     }
 
     /// Hands the unfinished work of an entry to its lane; none when there is none.
     fn begin_recovery(self: &Arc<Self>, name: &str) -> Result<Option<Started>, Recovered> {
         let blame = |key_path| move |trouble| Recovered { key_path, outcome: Err(trouble) };
         let Some(entry) = self.existing_entry_dir(name).map_err(blame(None))? else { return Ok(None) };
-        recovery::sweep(&entry).map_err(blame(None))?;
+        if !recovery::sweep(&entry).map_err(blame(None))? {
+            self.locks(name).set_quiet(true);
+            return Ok(None);
+        }
         let (paths, lane) = self.unfinished(&entry).map_err(blame(None))?;
         let Some(path) =
             paths.iter().find(|path| target::state_name(path) == name).or(paths.first()).cloned()
         else {
+            self.locks(name).set_quiet(true);
             return Ok(None);
         };
         let (inner, owned, key_path) = (Arc::clone(self), name.to_owned(), path.clone());
@@ -240,7 +344,10 @@ impl Inner {
         }
     }
 
-    fn flatten<T>(path: &AbsolutePath, result: Result<Result<T, Trouble>, Stalled>) -> Result<T, Trouble> {
+    pub(crate) fn flatten<T>(
+        path: &AbsolutePath,
+        result: Result<Result<T, Trouble>, Stalled>,
+    ) -> Result<T, Trouble> {
         match result {
             Ok(result) => result,
             Err(Stalled::Hangs) => Err(hangs(path)),
@@ -251,6 +358,15 @@ impl Inner {
                 ),
             )),
         }
+    }
+}
+
+/// The turn of an entry. Whoever has it and cannot be waited for works on storage that does not answer.
+fn turn<'a>(locks: &'a EntryLocks, path: &AbsolutePath) -> Result<MutexGuard<'a, ()>, Trouble> {
+    match locks.turn.try_lock() {
+        Ok(turn) => Ok(turn),
+        Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => Err(hangs(path)),
     }
 }
 

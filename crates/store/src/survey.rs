@@ -1,6 +1,9 @@
 //! What is at the live paths now, and who should own it.
 
+use std::path::Path;
+
 use phoenix_core::facts::Baseline;
+use phoenix_core::manifest::{Owner, Principal};
 use phoenix_core::name::AbsolutePath;
 use phoenix_core::reason::{Reason, Trouble};
 use rustix::fs::FileType;
@@ -10,6 +13,7 @@ use crate::owner::{self, HostAccounts, Ids};
 use crate::pair::{LiveContent, LiveFile, LiveFiles, sha256_hex};
 use crate::roots::TargetRoots;
 use crate::target::{Role, Target, TargetFile};
+use crate::walk::Walked;
 
 /// No pair is larger (256 KiB).
 const LIMIT: usize = 256 << 10;
@@ -26,7 +30,25 @@ pub(crate) struct Seen {
 
 /// Looks at every live path. Fails when a directory on the way cannot be entered.
 pub(crate) fn survey(roots: &TargetRoots, target: &Target) -> Result<Vec<Seen>, Trouble> {
-    target.files.iter().map(|file| look(roots, target, file)).collect()
+    let mut seen = Vec::with_capacity(target.files.len());
+    let mut last: Option<(&Path, Walked)> = None;
+    for file in &target.files {
+        let parent = file.path.as_path().parent().unwrap_or(Path::new("/"));
+        let walked = match last.take() {
+            Some((beside, walked)) if beside == parent => walked,
+            // Only a name is looked up differently below directories of a container.
+            _ if has_names(target.owner.as_ref()) => roots.walk_to(&file.path)?,
+            _ => roots.reach(&file.path)?,
+        };
+        seen.push(look(&walked, target, file)?);
+        last = Some((parent, walked));
+    }
+    Ok(seen)
+}
+
+fn has_names(owner: Option<&Owner>) -> bool {
+    let named = |principal: &Principal| matches!(principal, Principal::Name(_));
+    owner.is_some_and(|owner| named(&owner.user) || named(&owner.group))
 }
 
 /// The same, when nothing is in the way of an installation.
@@ -38,9 +60,8 @@ pub(crate) fn unobstructed(roots: &TargetRoots, target: &Target) -> Result<Vec<S
     }
 }
 
-fn look(roots: &TargetRoots, target: &Target, file: &TargetFile) -> Result<Seen, Trouble> {
-    let walked = roots.walk_to(&file.path)?;
-    let ids = owner::resolve(target.owner.as_ref(), &walked, &HostAccounts);
+fn look(walked: &Walked, target: &Target, file: &TargetFile) -> Result<Seen, Trouble> {
+    let ids = owner::resolve(target.owner.as_ref(), walked, &HostAccounts);
     let found = match walked.complete() {
         Some(dir) => dir.read(file.path.file_name(), LIMIT)?,
         None => Found::Missing,

@@ -78,6 +78,11 @@ impl Target {
         }
     }
 
+    /// The live paths.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &AbsolutePath> {
+        self.files.iter().map(|file| &file.path)
+    }
+
     pub(crate) fn combined(&self) -> bool {
         self.files.iter().any(|file| file.role == Role::Pair)
     }

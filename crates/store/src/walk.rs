@@ -47,6 +47,13 @@ pub(crate) fn walk(root: Dir, components: &[&str]) -> Result<Walked, Failure> {
     Ok(walked)
 }
 
+/// The directory at the end of `components`, if all of them are directories: the kernel walks, by the same rules.
+pub(crate) fn leap(root: &Dir, components: &[&str]) -> Option<Walked> {
+    let dir = root.enter(&components.join("/")).ok()??;
+    let attributes = dir.attributes().ok()?;
+    Some(Walked { dir, attributes, missing: Vec::new(), mapped: mapped(attributes.uid) })
+}
+
 fn mapped(uid: u32) -> Option<u32> {
     (uid >= FIRST_MAPPED).then_some(uid)
 }

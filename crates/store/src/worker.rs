@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Which roots a job touches. A job that touches two roots has threads of its own, so that one that hangs does
 /// not stop the other's entries.
@@ -85,17 +85,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Workers {
-    /// Runs a job of `entry` in its lane and waits for it, `deadline` at most.
-    pub(crate) fn run<T: Send + 'static>(
-        &self,
-        lane: &Lane,
-        entry: &str,
-        deadline: Duration,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Stalled> {
-        self.submit(lane, entry, job)?.wait(deadline)
-    }
-
     /// Hands a job of `entry` to its lane. Fails at once while an earlier one of the same entry hangs, or while
     /// the lane does not answer.
     pub(crate) fn submit<T: Send + 'static>(
@@ -204,10 +193,22 @@ impl Pool {
 impl<T> Pending<T> {
     /// The result, if it comes within `deadline`.
     pub(crate) fn wait(self, deadline: Duration) -> Result<T, Stalled> {
-        match self.result.recv_timeout(deadline) {
-            Ok(result) => Ok(result),
-            Err(RecvTimeoutError::Disconnected) => Err(Stalled::Died),
-            Err(RecvTimeoutError::Timeout) => self.give_up(),
+        let end = Instant::now() + deadline;
+        self.wait_for_parts(|| end.saturating_duration_since(Instant::now()))
+    }
+
+    /// The result of a job of several parts. `rest` tells how long the part under way may still take.
+    pub(crate) fn wait_for_parts(self, rest: impl Fn() -> Duration) -> Result<T, Stalled> {
+        loop {
+            let rest = rest();
+            if rest.is_zero() {
+                return self.give_up();
+            }
+            match self.result.recv_timeout(rest) {
+                Ok(result) => return Ok(result),
+                Err(RecvTimeoutError::Disconnected) => return Err(Stalled::Died),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
         }
     }
 
@@ -234,6 +235,19 @@ mod tests {
     use super::*;
 
     const LONG: Duration = Duration::from_secs(60);
+
+    impl Workers {
+        /// Runs a job and waits for it.
+        fn run<T: Send + 'static>(
+            &self,
+            lane: &Lane,
+            entry: &str,
+            deadline: Duration,
+            job: impl FnOnce() -> T + Send + 'static,
+        ) -> Result<T, Stalled> {
+            self.submit(lane, entry, job)?.wait(deadline)
+        }
+    }
 
     fn lane(roots: &[usize]) -> Lane {
         roots.iter().copied().collect()

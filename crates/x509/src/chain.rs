@@ -1,6 +1,9 @@
 //! A leaf certificate and its intermediates.
 
+use std::iter;
+
 use phoenix_core::facts::LeafFacts;
+use phoenix_core::time::Timestamp;
 use rustls_pki_types::CertificateDer;
 
 use crate::X509Error;
@@ -92,6 +95,16 @@ impl Chain {
     /// What the certificates after the leaf say, in their order.
     pub fn intermediate_facts(&self) -> impl Iterator<Item = &LeafFacts> {
         self.others.iter().map(|other| &other.facts)
+    }
+
+    /// From when until when all of the certificates are valid.
+    pub fn valid_between(&self) -> (Timestamp, Timestamp) {
+        let all = || iter::once(&self.leaf).chain(&self.others).map(|described| &described.facts);
+        let leaf = &self.leaf.facts;
+        (
+            all().map(|facts| facts.not_before).max().unwrap_or(leaf.not_before),
+            all().map(|facts| facts.not_after).min().unwrap_or(leaf.not_after),
+        )
     }
 
     /// The certificates after the leaf.

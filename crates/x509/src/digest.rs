@@ -1,7 +1,5 @@
 //! SHA-256 in lower-case hexadecimal.
 
-use std::fmt::Write;
-
 use aws_lc_rs::digest;
 
 /// SHA-256 of `bytes`.
@@ -18,9 +16,6 @@ pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
 
 /// `bytes` in lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -8,7 +8,7 @@ use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage};
 use x509_parser::x509::X509Version;
 
-use crate::digest::sha256_hex;
+use crate::digest::{sha256, sha256_hex};
 use crate::pem::{self, Bounds};
 use crate::{Chain, X509Error, leaf};
 
@@ -19,6 +19,7 @@ const WHAT: &str = "roots bundle";
 pub struct Roots {
     certificates: Vec<CertificateDer<'static>>,
     anchors: Vec<TrustAnchor<'static>>,
+    digest: String,
 }
 
 impl Roots {
@@ -36,7 +37,7 @@ impl Roots {
             .zip(1..)
             .map(|(der, position)| anchor(der, position))
             .collect::<Result<_, _>>()?;
-        Ok(Self { certificates, anchors })
+        Ok(Self::new(certificates, anchors))
     }
 
     /// These roots and those of others, each once, in an order that does not depend on which ones come first.
@@ -50,7 +51,18 @@ impl Roots {
         all.sort_by(|(one, _), (other, _)| one.as_ref().cmp(other.as_ref()));
         all.dedup_by(|(one, _), (other, _)| one == other);
         let (certificates, anchors) = all.into_iter().unzip();
-        Self { certificates, anchors }
+        Self::new(certificates, anchors)
+    }
+
+    fn new(certificates: Vec<CertificateDer<'static>>, anchors: Vec<TrustAnchor<'static>>) -> Self {
+        let mut prints: Vec<[u8; 32]> = certificates.iter().map(|der| sha256(der)).collect();
+        prints.sort_unstable();
+        Self { certificates, anchors, digest: sha256_hex(prints.as_flattened()) }
+    }
+
+    /// SHA-256 of the roots, whatever their order, lower-case hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// SHA-256 of each root's DER, lower-case hexadecimal, in the bundle's order.

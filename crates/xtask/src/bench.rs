@@ -29,23 +29,44 @@ use figures::Table;
 /// Programs that are measured.
 const PROGRAMS: [&str; 3] = ["phoenix-certd", "phoenix-executor", "phoenix-certctl"];
 
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// Memory and time with few entries.
+    Few,
+    /// Renewing many beside the bare rate of the CA.
+    Many,
+    /// A hundred consumers looked at.
+    Looks,
+    /// Ten thousand entries.
+    Scale,
+}
+
 /// Builds, then measures in the release build.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(only: Option<Part>) -> Result<()> {
     crate::peers::ensure()?;
     let start = Instant::now();
     let packages = PROGRAMS.iter().chain(&["xtask"]).flat_map(|name| ["--package", name]);
     shell::run(&mut command("cargo", ["build", "--release", "--bins"].into_iter().chain(packages)))?;
     eprintln!("xtask: built in {} s (all of it only after `cargo clean`)", start.elapsed().as_secs());
-    shell::run(&mut command(release_directory()?.join("xtask"), ["bench", "--measure"]))
+    let part = only.and_then(|part| clap::ValueEnum::to_possible_value(&part));
+    let part = part.map(|part| format!("--only={}", part.get_name()));
+    let arguments = ["bench", "--measure"].into_iter().chain(part.as_deref());
+    shell::run(&mut command(release_directory()?.join("xtask"), arguments))
 }
 
 /// Measures. The programs lie beside this one.
-pub(crate) fn measure() -> Result<()> {
+pub(crate) fn measure(only: Option<Part>) -> Result<()> {
     let mut table = Table::default();
-    runs::few_entries(&mut table)?;
-    runs::many_entries(&mut table)?;
-    looks::measure(&mut table)?;
-    scale::measure(&mut table)?;
+    let parts: [(Part, fn(&mut Table) -> Result<()>); 4] = [
+        (Part::Few, runs::few_entries),
+        (Part::Many, runs::many_entries),
+        (Part::Looks, looks::measure),
+        (Part::Scale, scale::measure),
+    ];
+    for (_, measure) in parts.iter().filter(|(part, _)| only.is_none_or(|only| only == *part)) {
+        measure(&mut table)?;
+    }
     figures::build(&mut table, PROGRAMS)?;
     println!("{table}");
     Ok(())

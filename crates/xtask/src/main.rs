@@ -49,6 +49,9 @@ enum Task {
     Peers,
     /// Build with --release and measure against a real step-ca
     Bench {
+        /// Measure this alone
+        #[arg(long, value_enum)]
+        only: Option<bench::Part>,
         /// Measure only, with the programs that lie beside this one
         #[arg(long, hide = true)]
         measure: bool,
@@ -71,8 +74,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test { suite } => testing::run(suite.as_deref()),
         Task::Peers => peers::ensure().and_then(|()| roots::ensure()),
-        Task::Bench { measure: false } => bench::run(),
-        Task::Bench { measure: true } => bench::measure(),
+        Task::Bench { only, measure: false } => bench::run(only),
+        Task::Bench { only, measure: true } => bench::measure(only),
         Task::Simulate(options) => simulate::run(&options),
         Task::Generate => generate::run(),
         Task::Fuzz(options) => fuzz::run(&options),

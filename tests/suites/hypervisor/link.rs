@@ -20,7 +20,7 @@ def ask(number, **request):
     stream.flush()
     return stream.read(int.from_bytes(stream.read(4), "big"))
 ask(1, op="hello", version=int(version))
-snapshot = json.loads(ask(2, op="snapshot", refresh=True, offset=0))["result"]["Ok"]
+snapshot = json.loads(ask(2, op="snapshot", refresh=True, offset=0))["result"]["Ok"]["snapshot"]
 digest = next(one["digest"] for one in snapshot["entries"] if one["entry"]["name"] == name)
 sys.stdout.buffer.write(ask(3, op=operation, entry={"name": name, "digest": digest}))
 "#;

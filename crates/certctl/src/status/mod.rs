@@ -22,6 +22,8 @@ pub use report::render;
 
 /// Where the daemon reports.
 const ROUTE: &str = "/v1/status";
+/// Where it reports what a table shows.
+const BRIEF: &str = "/v1/status?brief=1";
 /// Time between two looks of `--watch`.
 const PERIOD: Duration = Duration::from_secs(2);
 
@@ -46,7 +48,7 @@ pub async fn run(session: &Session, args: &StatusArgs, out: &mut Output) -> Resu
     if args.watch {
         return watch(session, args, out).await;
     }
-    let report = gather(session, &args.names).await?;
+    let report = gather(session, &args.names, !session.json).await?;
     if let Some(remark) = &report.remark {
         note(remark);
     }
@@ -63,7 +65,7 @@ async fn watch(session: &Session, args: &StatusArgs, out: &mut Output) -> Result
     let redraws = std::io::stdout().is_terminal() && !session.json;
     let mut last_remark = None;
     while !out.is_closed() {
-        let report = gather(session, &args.names).await?;
+        let report = gather(session, &args.names, redraws).await?;
         if redraws {
             let remark = report.remark.map_or_else(String::new, |remark| remark + "\n\n");
             out.redraw(&(remark + &render(&report.document.typed()?)))?;
@@ -79,17 +81,29 @@ async fn watch(session: &Session, args: &StatusArgs, out: &mut Output) -> Result
     Ok(Exit::Done)
 }
 
-async fn gather(session: &Session, wanted: &[String]) -> Result<Report, Failure> {
-    let report = match session.daemon.get(ROUTE).await {
-        Ok(text) => Report { document: Document::Text(text), remark: session.remark.clone() },
-        Err(error) => from_files(session, error)?,
-    };
+/// The report about the entries that are `wanted`, or about all of them; `brief` when no more is needed than a table
+/// shows.
+async fn gather(session: &Session, wanted: &[String], brief: bool) -> Result<Report, Failure> {
     if wanted.is_empty() {
-        return Ok(report);
+        return fetch(session, if brief { BRIEF } else { ROUTE }).await;
     }
+    let query: Vec<String> = wanted.iter().map(|name| format!("name={}", names::encoded(name))).collect();
+    let report = fetch(session, &format!("{ROUTE}?{}", query.join("&"))).await?;
+    let remark = report.remark.clone();
     let mut tree = report.document.tree()?;
-    keep(&mut tree, wanted)?;
-    Ok(Report { document: Document::Tree(tree), ..report })
+    if keep(&mut tree, wanted).is_err() {
+        // All names are needed to say which one may have been meant.
+        tree = fetch(session, ROUTE).await?.document.tree()?;
+        keep(&mut tree, wanted)?;
+    }
+    Ok(Report { document: Document::Tree(tree), remark })
+}
+
+async fn fetch(session: &Session, route: &str) -> Result<Report, Failure> {
+    match session.daemon.get(route).await {
+        Ok(text) => Ok(Report { document: Document::Text(text), remark: session.remark.clone() }),
+        Err(error) => from_files(session, error),
+    }
 }
 
 /// All names and common names that the daemon knows; none when it does not tell.

@@ -1,13 +1,16 @@
 //! The routes of the control API.
 
+use std::convert::Infallible;
+
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Query, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Query, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::stream;
+use percent_encoding::percent_decode_str;
 use phoenix_protocol::control::{ErrorDocument, Progress};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -16,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::past;
 use super::peer::Peer;
-use crate::engine::{Answering, Message, OrderReply};
+use crate::engine::{Answering, Asked, Message, OrderReply};
 use crate::history::History;
 
 /// Largest request: the names of ten thousand entries fit.
@@ -58,15 +61,37 @@ fn stopping() -> Response {
     refuse(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "the daemon is stopping")
 }
 
-async fn status(State(messages): State<mpsc::Sender<Message>>) -> Response {
+async fn status(State(messages): State<mpsc::Sender<Message>>, RawQuery(query): RawQuery) -> Response {
     let (reply, document) = oneshot::channel();
-    if messages.send(Message::Status(reply)).await.is_err() {
+    if messages.send(Message::Status(asked(query.as_deref().unwrap_or_default()), reply)).await.is_err() {
         return stopping();
     }
     match document.await {
-        Ok(document) => json(StatusCode::OK, &document),
+        Ok(pieces) => {
+            let body = Body::from_stream(stream::unfold(pieces, |mut pieces| async {
+                let piece = pieces.recv().await?;
+                Some((Ok::<_, Infallible>(Bytes::from(piece)), pieces))
+            }));
+            (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
         Err(_) => stopping(),
     }
+}
+
+/// What a query asks of the status. What it does not know is passed over.
+fn asked(query: &str) -> Asked {
+    let mut asked = Asked::default();
+    for (key, value) in query.split('&').filter_map(|part| part.split_once('=')) {
+        match key {
+            "name" => {
+                let name = value.replace('+', " ");
+                asked.names.push(percent_decode_str(&name).decode_utf8_lossy().into_owned());
+            }
+            "brief" => asked.brief = value == "1",
+            _ => {}
+        }
+    }
+    asked
 }
 
 /// Whom a question is about.

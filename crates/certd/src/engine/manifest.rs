@@ -122,6 +122,7 @@ impl Engine {
     fn adopt_manifest(&mut self, entries: Vec<SnapshotEntry>) {
         let at = now();
         let mut order = Vec::with_capacity(entries.len());
+        // Whether each is written otherwise now, or new.
         let mut events = Vec::new();
         let mut news = Vec::new();
         let zone = host_zone();
@@ -140,15 +141,17 @@ impl Engine {
                     tracked.entry = Arc::new(entry);
                     tracked.digest = digest;
                     tracked.jitter = jitter;
-                    events.push((key, Event::Rewritten));
+                    events.push((key, true));
                 }
             } else {
-                news.push((entry.name.clone(), Happening::Added));
+                if self.manifest_adopted {
+                    news.push((entry.name.clone(), Happening::Added));
+                }
                 let memory = self.journal.recall(&key).restarted(at);
                 let state = State { memory, ..State::default() };
                 let tracked = Tracked::new(Arc::new(entry), digest, warnings, jitter, state);
                 self.entries.insert(key.clone(), tracked);
-                events.push((key, Event::Look));
+                events.push((key, false));
             }
         }
         self.forget_orders_of_removed(&order);
@@ -160,8 +163,8 @@ impl Engine {
             self.note_entry(name.as_str(), what);
         }
         self.manifest_adopted = true;
-        for (key, event) in events {
-            self.send(&key, event);
+        for (key, rewritten) in events {
+            self.send(&key, if rewritten { Event::Rewritten } else { Event::Look });
         }
     }
 }

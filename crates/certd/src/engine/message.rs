@@ -6,7 +6,7 @@ use phoenix_core::reason::Trouble;
 use phoenix_core::time::Timestamp;
 use phoenix_issuers::Health;
 use phoenix_protocol::control::{
-    ErrorDocument, Progress, RenewRequest, RollbackRequest, StatusDocument, SyncRequest, VerifyRequest,
+    ErrorDocument, Progress, RenewRequest, RollbackRequest, SyncRequest, VerifyRequest,
 };
 use phoenix_protocol::executor::IssuerFacts;
 use phoenix_protocol::explain::ExplainDocument;
@@ -54,7 +54,7 @@ pub(crate) enum Message {
     /// The executor took a root.
     Trusted(Vec<IssuerFacts>),
     /// Someone wants the status.
-    Status(oneshot::Sender<StatusDocument>),
+    Status(Asked, oneshot::Sender<mpsc::UnboundedReceiver<Vec<u8>>>),
     /// Someone wants to know why an entry is as it is.
     Explain(String, Answering<ExplainDocument>),
     /// Someone wants to know what is going to happen, or would with other entries.
@@ -67,6 +67,15 @@ pub(crate) enum Message {
     Verify(VerifyRequest, Option<u32>, OrderReply),
     /// Someone, of that user id, wants a previous pair back.
     RollBack(RollbackRequest, Option<u32>, OrderReply),
+}
+
+/// Of what the status is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// Of entries with these names or full common names; of every one when there are none.
+    pub names: Vec<String>,
+    /// No more than a table of many entries shows.
+    pub brief: bool,
 }
 
 /// Where the answer to a question about entries goes.

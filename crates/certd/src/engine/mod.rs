@@ -45,7 +45,7 @@ use crate::journal::Journal;
 use entries::Entries;
 use gate::Gate;
 pub(crate) use manifest::Fetched;
-pub(crate) use message::{Answering, Message, OrderReply};
+pub(crate) use message::{Answering, Asked, Message, OrderReply};
 use notes::Before;
 use notices::Notices;
 use orders::Orders;
@@ -240,8 +240,8 @@ impl Engine {
                 let _ = reply.send(());
             }
             message if self.is_early() => self.early.push(message),
-            Message::Status(reply) => {
-                let _ = reply.send(self.status());
+            Message::Status(asked, reply) => {
+                let _ = reply.send(self.status(&asked));
             }
             Message::Explain(name, reply) => {
                 let _ = reply.send(self.explain(&name));

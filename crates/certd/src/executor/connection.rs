@@ -8,7 +8,7 @@ use phoenix_core::name::CertName;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_protocol::executor::{Answer, Operation, Request, Response};
 use phoenix_protocol::frame::{self, MAX_REQUEST, MAX_RESPONSE};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the executor may say nothing at all while it is asked something that runs no command. It bounds what it does
 /// with files by itself; commands take as long as the manifest lets them.
 const SILENCE: Duration = Duration::from_secs(300);
+/// How much is read, or written, at once where there is so much.
+const AT_ONCE: usize = 64 << 10;
 /// Frames that may wait to be written.
 const QUEUE: usize = 64;
 
@@ -225,7 +227,9 @@ impl Drop for JoinedReason {
     }
 }
 
-async fn receive(mut from: OwnedReadHalf, pending: &Pending) -> String {
+async fn receive(from: OwnedReadHalf, pending: &Pending) -> String {
+    // Many answers may have come by the time that this is woken.
+    let mut from = BufReader::with_capacity(AT_ONCE, from);
     loop {
         match read_frame(&mut from).await {
             Ok(response) => {
@@ -243,7 +247,7 @@ async fn receive(mut from: OwnedReadHalf, pending: &Pending) -> String {
     }
 }
 
-async fn read_frame(from: &mut OwnedReadHalf) -> Result<Response, String> {
+async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> Result<Response, String> {
     let mut prefix = [0; 4];
     from.read_exact(&mut prefix).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
@@ -256,10 +260,19 @@ async fn read_frame(from: &mut OwnedReadHalf) -> Result<Response, String> {
 }
 
 async fn transmit(mut to: OwnedWriteHalf, mut frames: mpsc::Receiver<Vec<u8>>) -> String {
+    let mut bytes = Vec::new();
     while let Some(frame) = frames.recv().await {
-        if let Err(error) = to.write_all(&frame).await {
+        bytes.extend(frame);
+        // What waits goes along: each write may wake the executor.
+        while bytes.len() < AT_ONCE
+            && let Ok(frame) = frames.try_recv()
+        {
+            bytes.extend(frame);
+        }
+        if let Err(error) = to.write_all(&bytes).await {
             return error.to_string();
         }
+        bytes.clear();
     }
     "the daemon is done with it".into()
 }

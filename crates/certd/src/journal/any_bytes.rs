@@ -40,7 +40,7 @@ fn tried(bytes: &[u8]) -> io::Result<()> {
     let third = Journal::open(dir.path())?;
     assert_eq!(third.recall(&key), memory);
     for (known, remembered) in entries.iter().filter(|(known, _)| **known != key) {
-        assert_eq!(third.recall(known), *remembered);
+        assert_eq!(third.entries.get(known), Some(remembered));
     }
     Ok(())
 }

@@ -96,70 +96,75 @@ pub struct Order {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// Failures, one for each stage at most.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub failures: BTreeMap<Stage, Failure>,
     /// The operator's open request.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub order: Option<Order>,
     /// The operator wants a new certificate whatever the rules say.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub reissue: bool,
     /// The operator wants it delivered again.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub redeliver: bool,
     /// The operator wants the command run again.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub reactivate: bool,
     /// The operator wants the pair before the present one back.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub roll_back: bool,
     /// The consumer was seen not to use the certificate: its command is run once more, or where there is none its
     /// files are delivered once more.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub rerun: bool,
     /// The certificate with this fingerprint goes only so far until something else is asked for.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub hold: Option<Hold>,
     /// When certificates were issued without an operator's request, newest last.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub issued: Vec<Timestamp>,
     /// Expiry of the certificate that went all the way last: what consumers use until the next one has.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub in_use_until: Option<Timestamp>,
     /// Legal but unexpected properties of the present certificate.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub warnings: Vec<String>,
     /// The certificate that is seen at its consumer, and by which verification.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub verified: Option<Deed>,
     /// Fingerprint of the certificate that its consumer was seen to use last, whatever was seen since.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub proven: Option<String>,
     /// The operator wants it verified again.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub reverify: bool,
     /// What the consumer was seen to use last.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub served: Option<Served>,
     /// What is odd about that, for people.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub remarks: Vec<String>,
     /// Whether the consumer could be reached before the present certificate was put in place; none when that is
     /// not known.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub reachable: Option<bool>,
     /// When the guest was last seen to have what was delivered.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub rechecked: Option<Timestamp>,
     /// A certificate that its consumer did not take.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub rollback: Option<Rollback>,
     /// Our copy as it was seen last.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub own: Option<KnownCopy>,
     /// What was noticed about records that are not as they were left, oldest first.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub notices: Vec<Notice>,
+}
+
+/// Most of what could be remembered about an entry is not there: ten thousand lines of the journal do not say so.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A certificate that goes only so far.

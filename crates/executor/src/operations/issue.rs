@@ -5,12 +5,13 @@ use phoenix_core::name::IssuerName;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::time::Timestamp;
 use phoenix_protocol::executor::Answer;
-use phoenix_store::{EntryStore, NewPair, StageId, Staged};
+use phoenix_store::{EntryStore, NewPair, StageId, Staged, Vouched};
 use phoenix_x509::{Chain, Expectation, KeyPair, Mismatch, Roots, X509Error, check_issued};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::keep::begin_counting_again;
+use super::observe::vouched;
 use super::{Executor, check_issuer};
 use crate::clock;
 
@@ -59,7 +60,8 @@ impl Executor {
             .map_err(|error| wrong_answer(entry, issuer, &error.to_string()))?
             .without_roots();
         let warnings = check(entry, issuer, &chain, &key, &roots, now)?;
-        store.install(new_pair(&chain, &key, self.bundle(entry, &roots), now))?;
+        let vouched = vouched(&chain, &roots);
+        store.install(new_pair(&chain, &key, vouched, self.bundle(entry, &roots), now))?;
         begin_counting_again(&store)?;
         tracing::info!(
             name = %entry.name, %issuer, serial = %chain.leaf_facts().serial,
@@ -167,13 +169,14 @@ fn wrong_answer(entry: &Entry, issuer: &IssuerName, why: &str) -> Trouble {
     )
 }
 
-fn new_pair(chain: &Chain, key: &KeyPair, roots_pem: String, now: Timestamp) -> NewPair {
+fn new_pair(chain: &Chain, key: &KeyPair, vouched: Vouched, roots_pem: String, now: Timestamp) -> NewPair {
     NewPair {
         key_pem: Zeroizing::new(key.pem().as_bytes().to_vec()),
         cert_pem: chain.pem().into_bytes(),
         chain_pem: chain.intermediates_pem().into_bytes(),
         roots_pem: Some(roots_pem.into_bytes()),
         leaf: chain.leaf_facts().clone(),
+        vouched,
         at: now,
     }
 }

@@ -9,7 +9,7 @@ use phoenix_x509::{Chain, Roots};
 use zeroize::Zeroizing;
 
 use super::Executor;
-use super::observe::{key_of, read_chain, require_own};
+use super::observe::{key_of, read_chain, require_own, vouched};
 use crate::clock;
 
 impl Executor {
@@ -80,6 +80,7 @@ impl Executor {
             roots_pem: companion(live.ca.as_ref(), |bytes| same_roots(bytes, &bundle))
                 .or_else(|| Some(bundle.clone().into_bytes())),
             leaf: leaf.clone(),
+            vouched: vouched(&chain, &roots),
             at: now,
         })
     }

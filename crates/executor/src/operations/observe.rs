@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use phoenix_core::facts::{FileFact, LivePair, Observation, OwnCopy};
+use phoenix_core::facts::{FileFact, LeafFacts, LivePair, Observation, OwnCopy};
 use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::time::Timestamp;
-use phoenix_store::{EntryStore, Generation, LiveFile, LiveFiles};
+use phoenix_protocol::executor::{Answer, EntryRef};
+use phoenix_store::{EntryStore, Generation, LiveFile, LiveFiles, Records, Vouched};
 use phoenix_x509::{Chain, KeyPair, Roots};
 
 use super::{Executor, activate};
+use crate::authority::Known;
 use crate::clock;
 
 impl Executor {
@@ -17,23 +19,48 @@ impl Executor {
     /// is an error.
     pub(super) fn observe(&self, entry: &Entry) -> Result<Observation, Trouble> {
         let store = self.store_of(entry);
+        let live = store.read_live();
+        self.judge(entry, &store, live)
+    }
+
+    /// Looks at several entries; the facts in their order.
+    pub(crate) fn observe_all(&self, wanted: &[EntryRef]) -> Vec<Result<Answer, Trouble>> {
+        let known: Vec<_> = wanted.iter().map(|entry| self.known(entry)).collect();
+        let stores: Vec<_> = known.iter().flatten().map(|known| self.store_of(&known.entry)).collect();
+        let mut looked = stores.iter().zip(self.store.read_live(&stores));
+        let one = |known: Result<Arc<Known>, Trouble>| {
+            let known = known?;
+            let (store, live) = looked.next().ok_or_else(|| {
+                Trouble::new(Reason::Internal, format!("`{}` was not looked at.", known.entry.name))
+            })?;
+            Ok(Answer::Observed(Box::new(self.judge(&known.entry, store, live)?)))
+        };
+        known.into_iter().map(one).collect()
+    }
+
+    fn judge(
+        &self,
+        entry: &Entry,
+        store: &EntryStore,
+        live: Result<LiveFiles, Trouble>,
+    ) -> Result<Observation, Trouble> {
         let now = clock::now();
-        let (live, target_trouble) = match store.read_live() {
+        let (live, target_trouble) = match live {
             Ok(files) => (Some(files), None),
             Err(trouble) => (None, Some(trouble)),
         };
-        let generation = store.current()?;
+        let Records { current: generation, ledger, set_aside } = store.records()?;
         let pair = self.live_pair(entry, live.as_ref(), generation.as_ref(), target_trouble.as_ref(), now);
         Ok(Observation {
             at: now,
             target_trouble,
             own: generation.and_then(|own| self.own_copy(entry, &own, &pair, now)),
             live: pair,
-            ledger: store.ledger()?,
+            ledger,
             delivery_digest: activate::delivery_digest(entry),
             command_digest: activate::command_digest(entry),
             wanted: live.and_then(|files| files.wanted.ok()),
-            set_aside: store.set_aside()?,
+            set_aside,
         })
     }
 
@@ -48,6 +75,12 @@ impl Executor {
         let Some(live) = live else {
             return LivePair::unread(trouble.map_or("", |trouble| &trouble.message));
         };
+        let companions_differ = own.is_some_and(|own| {
+            own.chain_differs(live) || own.roots_differ(live) && !self.serves_all(entry, own, live)
+        });
+        if let Some(own) = own.filter(|own| own.is_live(live) && self.still_vouched(entry, own, now)) {
+            return as_recorded(live, own, companions_differ);
+        }
         let (cert, chain) = read_chain(&live.cert);
         let (key, key_public) = read_key(&live.key);
         LivePair {
@@ -56,10 +89,20 @@ impl Executor {
             trusted: chain.as_ref().and_then(|chain| self.trusted(entry, chain, now)),
             leaf: chain.map(|chain| chain.leaf_facts().clone()),
             key_public,
-            companions_differ: own.is_some_and(|own| {
-                own.chain_differs(live) || own.roots_differ(live) && !self.serves_all(entry, own, live)
-            }),
+            companions_differ,
         }
+    }
+
+    /// What was found about the signatures of this pair's chain, when it was installed or adopted, still holds: one of
+    /// the entry's issuers has the very roots that it led to, and the certificates between the two are as valid as
+    /// then.
+    fn still_vouched(&self, entry: &Entry, own: &Generation, now: Timestamp) -> bool {
+        let at = judged_at(own.leaf(), now);
+        own.vouched().is_some_and(|vouched| {
+            let pinned = |issuer| self.anchors.pinned(issuer);
+            (vouched.from..=vouched.until).contains(&at)
+                && entry.issuers.iter().filter_map(pinned).any(|roots| roots.digest() == vouched.by)
+        })
     }
 
     fn own_copy(&self, entry: &Entry, own: &Generation, live: &LivePair, now: Timestamp) -> Option<OwnCopy> {
@@ -98,10 +141,32 @@ impl Executor {
 
     /// The pinned roots of the first of the entry's issuers to which a chain leads, at a time when its leaf is valid.
     pub(super) fn roots_of(&self, entry: &Entry, chain: &Chain, now: Timestamp) -> Option<Arc<Roots>> {
-        let leaf = chain.leaf_facts();
-        let at = now.max(leaf.not_before).min(leaf.not_after);
+        let at = judged_at(chain.leaf_facts(), now);
         let pinned = entry.issuers.iter().filter_map(|issuer| self.anchors.pinned(issuer));
         pinned.into_iter().find(|roots| roots.trusts(chain, at).is_ok())
+    }
+}
+
+/// When the chain of an expired leaf, or of one that is not valid yet, is judged: when it is.
+fn judged_at(leaf: &LeafFacts, now: Timestamp) -> Timestamp {
+    now.max(leaf.not_before).min(leaf.not_after)
+}
+
+/// What is to be recorded about a chain that was found to lead to these roots.
+pub(super) fn vouched(chain: &Chain, roots: &Roots) -> Vouched {
+    let (from, until) = chain.valid_between();
+    Vouched { by: roots.digest().to_owned(), from, until }
+}
+
+/// The facts of files that are what was installed or adopted, byte for byte, and of which the same holds as then.
+fn as_recorded(live: &LiveFiles, own: &Generation, companions_differ: bool) -> LivePair {
+    LivePair {
+        cert: live.cert.fact(),
+        key: live.key.fact(),
+        leaf: Some(own.leaf().clone()),
+        key_public: Some(own.leaf().public_key.clone()),
+        trusted: Some(true),
+        companions_differ,
     }
 }
 

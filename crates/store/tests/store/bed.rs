@@ -11,7 +11,7 @@ use phoenix_core::facts::LeafFacts;
 use phoenix_core::manifest::{Entry, KeyPolicy, KeyType, Mode, RenewBefore, Usage};
 use phoenix_core::name::AbsolutePath;
 use phoenix_core::time::Timestamp;
-use phoenix_store::{Deed, EntryStore, Faults, NewPair, NoFaults, Options, Other, StateLock, Store};
+use phoenix_store::{Deed, EntryStore, Faults, NewPair, NoFaults, Options, Other, StateLock, Store, Vouched};
 use rustix::io::Errno;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -157,6 +157,11 @@ pub(crate) fn pair(mark: &str) -> NewPair {
         chain_pem: format!("CHAIN {mark}\n").into_bytes(),
         roots_pem: Some(format!("ROOTS {mark}\n").into_bytes()),
         leaf: leaf(mark),
+        vouched: Vouched {
+            by: format!("roots {mark}"),
+            from: Timestamp::from_unix(0),
+            until: Timestamp::from_unix(2_000_000_000),
+        },
         at: Timestamp::from_unix(1_800_000_000),
     }
 }
