@@ -53,7 +53,7 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Accept a changed root certificate of an issuer. Run as root.
     Trust(TrustArgs),
-    /// Show, or write, the edits that a phoenix_hypervisor tree needs.
+    /// Show, write, or take back the edits that a phoenix_hypervisor tree needs.
     Integrate(IntegrateArgs),
     /// Print a completion script.
     Completions {
@@ -79,9 +79,14 @@ pub struct IntegrateArgs {
     /// The tree: the directory that holds `usr/local/phoenix_hypervisor`, or phoenix_hypervisor itself.
     #[arg(long, value_name = "DIR")]
     pub tree: PathBuf,
-    /// Write the edits. What is replaced is kept beside it as FILE.before-phoenix-certd.
+    /// Write the edits. What is replaced is kept beside it as FILE.before-phoenix-certd; users' cron tables are kept
+    /// one directory above, since cron runs whatever lies beside them.
     #[arg(long)]
     pub apply: bool,
+    /// Take back what --apply wrote: every file as it was before, files that were not there removed. What somebody
+    /// changed since is told and left as it is.
+    #[arg(long, conflicts_with = "apply")]
+    pub revert: bool,
     /// Address of the hypervisor, from which consumers are probed.
     #[arg(long, value_name = "ADDRESS", default_value = "10.0.0.13")]
     pub hypervisor: std::net::IpAddr,

@@ -1,6 +1,8 @@
-//! `integrate`: the edits that a phoenix_hypervisor tree needs, shown or written.
+//! `integrate`: the edits that a phoenix_hypervisor tree needs, shown, written or taken back.
 
-use phoenix_integrate::{Addresses, Applied, Plan, Tree};
+use std::path::PathBuf;
+
+use phoenix_integrate::{Addresses, Applied, Plan, Reverted, Tree};
 use serde::Serialize;
 
 use crate::cli::IntegrateArgs;
@@ -27,12 +29,24 @@ struct ChangeDocument {
     diff: String,
 }
 
+/// `integrate --revert --json`
+#[derive(Serialize)]
+struct RevertedDocument {
+    schema: u32,
+    restored: Vec<String>,
+    removed: Vec<String>,
+    left: Vec<String>,
+}
+
 /// Carries out `integrate`.
 ///
 /// # Errors
 /// The tree cannot be read or written.
 pub fn run(session: &Session, args: &IntegrateArgs, out: &mut Output) -> Result<Exit, Failure> {
     let tree = Tree::open(&args.tree).map_err(|error| Failure::Unreadable(error.to_string()))?;
+    if args.revert {
+        return take_back(session, &tree, out);
+    }
     let addresses = Addresses { hypervisor: args.hypervisor.to_string(), docker: args.docker.to_string() };
     let plan = phoenix_integrate::plan(&tree, &addresses);
     if !session.json {
@@ -49,6 +63,31 @@ pub fn run(session: &Session, args: &IntegrateArgs, out: &mut Output) -> Result<
         conclude(args.apply, &plan, &applied, out)?;
     }
     Ok(if plan.refusals.is_empty() { Exit::Done } else { Exit::NotDone })
+}
+
+fn take_back(session: &Session, tree: &Tree, out: &mut Output) -> Result<Exit, Failure> {
+    let Reverted { restored, removed, left } =
+        phoenix_integrate::revert(tree).map_err(|error| Failure::Unreadable(error.to_string()))?;
+    let ended = if left.is_empty() { Exit::Done } else { Exit::NotDone };
+    if session.json {
+        let left = left.iter().map(ToString::to_string).collect();
+        let (restored, removed) = (names(&restored), names(&removed));
+        let schema = phoenix_protocol::control::SCHEMA;
+        out.document(&RevertedDocument { schema, restored, removed, left })?;
+        return Ok(ended);
+    }
+    if restored.is_empty() && removed.is_empty() && left.is_empty() {
+        out.print("nothing to take back: nothing that --apply wrote is in this tree\n")?;
+    }
+    for (done, paths) in [("restored", &restored), ("removed", &removed)] {
+        for path in paths {
+            out.print(&format!("{done}: {}\n", plain(&path.display().to_string())))?;
+        }
+    }
+    for remark in &left {
+        note(&format!("left: {}", plain(&remark.to_string())));
+    }
+    Ok(ended)
 }
 
 fn show(plan: &Plan, out: &mut Output) -> Result<(), Failure> {
@@ -90,8 +129,11 @@ fn plain_lines(text: &str) -> String {
     text.lines().map(|line| plain(line).into_owned() + "\n").collect()
 }
 
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|path| path.display().to_string()).collect()
+}
+
 fn document(plan: &Plan, applied: &Applied) -> Document {
-    let names = |paths: &[std::path::PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
     let change = |change: &phoenix_integrate::Change| ChangeDocument {
         path: change.path.display().to_string(),
         reasons: change.reasons.clone(),

@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::{Change, Plan, Tree};
+use crate::record::{Record, digest};
+use crate::{Change, Plan, RecordError, Tree};
 
-/// Appended to the name of a file's backup. With dots in its name neither cron nor run-parts(8) takes it for theirs.
+/// Appended to the name of a file's backup. With dots in its name neither cron, in `etc/cron.d`, nor run-parts(8)
+/// takes it for theirs.
 pub(crate) const BACKUP: &str = ".before-phoenix-certd";
+/// Every file in here is a user's table for cron(8), whatever its name: backups lie in the directory above.
+const USERS_TABLES: &str = "var/spool/cron/crontabs";
 /// Mode of a new file.
 const NEW_MODE: u32 = 0o644;
 
@@ -43,10 +47,14 @@ pub enum ApplyError {
     /// A file cannot be read again.
     #[error(transparent)]
     Tree(#[from] crate::TreeError),
+    /// What was written cannot be recorded, without which there would be no way back.
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 /// Writes `plan` to `tree`. Every file that is replaced is kept beside it first, with its owner and mode; a backup
-/// of an earlier run is not overwritten, since it holds what was there before any of ours.
+/// of an earlier run is not overwritten, since it holds what was there before any of ours. What is written is
+/// recorded for [`crate::revert`].
 ///
 /// # Errors
 /// Refusals in the plan, files that changed since, or that cannot be written. Files written before the error stay.
@@ -54,45 +62,59 @@ pub fn apply(tree: &Tree, plan: &Plan) -> Result<Applied, ApplyError> {
     if !plan.refusals.is_empty() {
         return Err(ApplyError::Refused(plan.refusals.len()));
     }
+    let mut record = Record::read(tree)?;
     let mut applied = Applied::default();
     for change in &plan.changes {
         if tree.read(&change.path)? != change.before {
             return Err(ApplyError::Changed(change.path.clone()));
         }
         let unwritable = |source| ApplyError::Unwritable { path: change.path.clone(), source };
-        if let Some(backup) = replace(tree.root(), change).map_err(unwritable)? {
-            applied.backups.push(backup);
-        }
+        applied.backups.extend(back_up(tree, change).map_err(unwritable)?);
+        let before = tree.read(&backup_of(&change.path))?.map(|text| digest(&text));
+        record.add(tree, &change.path, before, digest(&change.after));
+        // First the record: what it has and what is not written yet is still as it was, which is seen by its digest.
+        record.write(tree)?;
+        replace(tree.root(), change).map_err(unwritable)?;
         applied.written.push(change.path.clone());
     }
     Ok(applied)
 }
 
-/// Returns the backup's path, if one was made.
-fn replace(root: &Path, change: &Change) -> io::Result<Option<PathBuf>> {
-    let target = root.join(&change.path);
-    let directory = target.parent().unwrap_or(root);
-    fs::create_dir_all(directory)?;
-    let Some(before) = &change.before else {
-        write(directory, &target, &change.after, None)?;
-        return Ok(None);
-    };
-    let facts = fs::symlink_metadata(&target)?;
-    let mut backup = change.path.clone().into_os_string();
+/// Where the backup of a file lies.
+pub(crate) fn backup_of(path: &Path) -> PathBuf {
+    let above = path.parent().filter(|directory| directory.ends_with(USERS_TABLES)).and_then(Path::parent);
+    let beside =
+        above.zip(path.file_name()).map_or_else(|| path.to_owned(), |(above, name)| above.join(name));
+    let mut backup = beside.into_os_string();
     backup.push(BACKUP);
-    let backup = PathBuf::from(backup);
-    let made = if fs::symlink_metadata(root.join(&backup)).is_ok() {
-        None
-    } else {
-        write(directory, &root.join(&backup), before, Some(&facts))?;
-        Some(backup)
-    };
-    write(directory, &target, &change.after, Some(&facts))?;
-    Ok(made)
+    PathBuf::from(backup)
+}
+
+/// Returns the backup's path, if one was made.
+fn back_up(tree: &Tree, change: &Change) -> io::Result<Option<PathBuf>> {
+    let Some(before) = &change.before else { return Ok(None) };
+    let backup = backup_of(&change.path);
+    let target = tree.root().join(&backup);
+    if fs::symlink_metadata(&target).is_ok() {
+        return Ok(None);
+    }
+    let facts = fs::symlink_metadata(tree.root().join(&change.path))?;
+    write(&target, before, Some(&facts))?;
+    Ok(Some(backup))
+}
+
+fn replace(root: &Path, change: &Change) -> io::Result<()> {
+    let target = root.join(&change.path);
+    if change.before.is_some() {
+        return write(&target, &change.after, Some(&fs::symlink_metadata(&target)?));
+    }
+    fs::create_dir_all(target.parent().unwrap_or(root))?;
+    write(&target, &change.after, None)
 }
 
 /// A temporary file in the same directory, renamed when it is complete: readers see the old text or the new one.
-fn write(directory: &Path, target: &Path, text: &str, like: Option<&fs::Metadata>) -> io::Result<()> {
+pub(crate) fn write(target: &Path, text: &str, like: Option<&fs::Metadata>) -> io::Result<()> {
+    let directory = target.parent().unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(directory)?;
     file.write_all(text.as_bytes())?;
     if let Some(facts) = like {

@@ -1,7 +1,7 @@
 //! The edits that a `phoenix_hypervisor` tree needs to work with phoenix-certd.
 //!
 //! [`plan`] reads the files of a tree and returns what is to be changed, why, and what is not understood; nothing
-//! is written. [`apply`] writes a plan. Each kind of file has a module that turns one text into another and knows
+//! is written. [`apply`] writes a plan, [`revert`] takes back what was written. Each kind of file has a module that turns one text into another and knows
 //! nothing of files:
 //!
 //! | module | file | edit |
@@ -12,6 +12,7 @@
 //! | `firewall` | `etc/phoenix_*_configs.json`, `etc/phoenix_hypervisor_config.json` | 2375 to 2376, and the probes of the hypervisor |
 //! | `cron` | cron tables, and the script that installs one | the old renewal job removed |
 //! | `ends` | | line ends of Windows |
+//! | `apply`, `record`, `revert` | | what is written, and taken back |
 //! | `json`, `yaml`, `shell` | | editing a text so that everything else stays as it was written |
 //!
 //! Everything is idempotent: planning a tree that was applied finds nothing to do.
@@ -24,6 +25,8 @@ mod ends;
 mod firewall;
 mod json;
 mod manifest;
+mod record;
+mod revert;
 mod shell;
 mod traefik;
 mod tree;
@@ -33,6 +36,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use apply::{Applied, ApplyError, apply};
+pub use record::RecordError;
+pub use revert::{Reverted, revert};
 use tree::{Found, Naming};
 pub use tree::{Tree, TreeError};
 

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod back;
 mod odd;
 
 const INSTALLED: &str = "usr/local/phoenix_hypervisor";

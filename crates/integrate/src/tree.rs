@@ -16,7 +16,7 @@ const MOST: usize = 1000;
 /// Directories of cron tables, below the root.
 const CRON: &[&str] = &["etc/cron.d", "var/spool/cron/crontabs"];
 /// Directories of scripts that cron runs, below the root.
-const CRON_SCRIPTS: &[&str] = &["etc/cron.hourly", "etc/cron.daily", "etc/cron.weekly"];
+const CRON_SCRIPTS: &[&str] = &["etc/cron.hourly", "etc/cron.daily", "etc/cron.weekly", "etc/cron.monthly"];
 /// Cron tables that are single files.
 const CRONTAB: &str = "etc/crontab";
 /// Directories of scripts that may install a cron job, below the installation.
