@@ -1,12 +1,16 @@
 //! Requests and handshakes as an outsider makes them, with curl and openssl: programs that share no code with the
 //! product.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
 use super::pki::Pair;
+
+/// Seconds after which an answer is not waited for any more: longer than a service may be held for.
+const LIMIT: &str = "60";
 
 /// A request over TLS. The certificate of the peer is checked against the CA and the name.
 #[derive(Clone, Debug)]
@@ -45,14 +49,7 @@ impl Ask {
     /// Asks once.
     pub fn answer(&self) -> Result<Answer> {
         let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--max-time", "20", "--write-out", "\n%{http_code}"]);
-        curl.args(["--connect-to", &format!("::{}", self.address)]).arg("--cacert").arg(&self.ca);
-        if let Some(Pair { cert, key }) = &self.pair {
-            curl.arg("--cert").arg(cert).arg("--key").arg(key);
-        }
-        if let Some(body) = self.body {
-            curl.args(["--data", body]);
-        }
+        curl.args(["--silent", "--show-error", "--write-out", "\n%{http_code}"]).args(self.arguments());
         let output = curl.arg(&self.url).stdin(Stdio::null()).output().context("cannot start curl")?;
         if !output.status.success() {
             return Ok(Answer::None(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
@@ -60,6 +57,23 @@ impl Ask {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let (body, status) = text.rsplit_once('\n').context("curl tells no status")?;
         Ok(Answer::Http(status.parse()?, body.to_owned()))
+    }
+
+    /// What curl has to be told besides the URL.
+    pub(super) fn arguments(&self) -> Vec<OsString> {
+        let mut words: Vec<OsString> =
+            ["--max-time", LIMIT, "--connect-to", &format!("::{}", self.address)].map(Into::into).into();
+        words.extend(["--cacert".into(), self.ca.clone().into()]);
+        if let Some(Pair { cert, key }) = &self.pair {
+            words.extend(["--cert".into(), cert.into(), "--key".into(), key.into()]);
+        }
+        words.extend(self.body.iter().flat_map(|body| ["--data".into(), body.into()]));
+        words
+    }
+
+    /// What is asked for.
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 
     /// The answer has this status.

@@ -10,9 +10,11 @@
 //! | [`kept`] | one machine of it, kept by the daemon |
 //! | [`rotation`] | one renewal, and how long it takes |
 //! | [`probing`] | requests all the time, with the failed ones counted |
+//! | [`kept_alive`] | the same over connections that are kept |
 
 pub mod ask;
 pub mod kept;
+pub mod kept_alive;
 pub mod pki;
 pub mod plan;
 pub mod probing;

@@ -5,6 +5,7 @@ mod dockerd;
 mod gateway;
 mod short_lives;
 mod trouble;
+mod watch;
 
 use anyhow::{Context, Result, ensure};
 use phoenix_testkit::stepca::Options;
