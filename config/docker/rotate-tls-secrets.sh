@@ -16,8 +16,8 @@
 # A secret cannot be changed, nor removed while a service uses it. So each certificate becomes a secret of its own,
 # BASE.SERIAL, and the service is pointed to it; the old secrets are removed afterwards. The first FILE is the
 # certificate: its serial number names the generation. A second run changes nothing.
-# Ends with 0 only when the service has taken the new secrets; otherwise the old ones stay in use.
-# Environment: WAIT, seconds for the update (120).
+# Ends with 0 only when the service has taken the new secrets; otherwise the old ones stay in use, or the message says
+# that the swarm has not ended the update. Environment: WAIT, seconds for the update (120).
 set -euo pipefail
 
 # Whatever the default context of the caller is: it may hold a copy of an old client certificate.
@@ -74,23 +74,43 @@ for spec in "$@"; do
   changes+=(--secret-add "source=$fresh,target=$target,mode=$mode")
 done
 
+# Asked of the service itself: exit code 0 is also given for an update that was rolled back, and one that is not waited
+# for any longer goes on in the swarm.
+update_state() {
+  docker service inspect "$service" --format '{{with .UpdateStatus}}{{.State}}{{end}}' || echo unknown
+}
+
 if [ ${#changes[@]} -eq 0 ]; then
+  case $(update_state) in
+    updating | rollback_started | unknown)
+      say "the last update of $service has not ended; see docker service ps $service"
+      exit 1
+      ;;
+  esac
   echo "unchanged: $service has generation $generation"
   exit 0
 fi
 # One update: certificate and key change together, and a task that does not come up brings the old ones back.
 export -f docker
-if ! timeout "${WAIT:-120}" bash -c 'docker service update --quiet "$@" >/dev/null' - \
-  --update-failure-action rollback --update-monitor 5s "${changes[@]}" "$service"; then
-  say "the update of $service failed; it goes on with the secrets that it had"
-  exit 1
-fi
-# Exit code 0 is also given for an update that was rolled back.
-state=$(docker service inspect "$service" --format '{{with .UpdateStatus}}{{.State}}{{end}}')
-if [ "$state" != completed ]; then
-  say "the update of $service ended as \"$state\"; it goes on with the secrets that it had"
-  exit 1
-fi
+ended=0
+timeout "${WAIT:-120}" bash -c 'docker service update --quiet "$@" >/dev/null' - \
+  --update-failure-action rollback --update-monitor 5s "${changes[@]}" "$service" || ended=$?
+state=$(update_state)
+case $ended:$state in
+  # 124: not waited for any longer. What is told then may be of the update before.
+  *:updating | *:rollback_started | *:unknown | 124:completed)
+    # The secrets of the update are in use, or may be: none is removed.
+    created=()
+    say "the update of $service is \"$state\" and goes on in the swarm, with $generation or back to what it had; see" \
+      "docker service ps $service, and run this again when it has ended"
+    exit 1
+    ;;
+  0:completed) ;;
+  *)
+    say "the update of $service failed (\"$state\"); it goes on with the secrets that it had"
+    exit 1
+    ;;
+esac
 created=()
 for name in ${old[@]+"${old[@]}"}; do
   docker secret rm "$name" >/dev/null || say "$name is still used by another service, and stays"

@@ -46,7 +46,8 @@ pub fn secrets() -> String {
 /// Makes the machine a manager of a swarm of its own, with the image and the rotation script. Docker runs.
 pub fn init(machine: &Machine) -> Result<()> {
     machine.install(&config_file("docker/rotate-tls-secrets.sh"), ROTATE, 0o755)?;
-    machine.write("/root/stand-in.conf", STAND_IN, 0o644)?;
+    let stand_in = STAND_IN.replace("SLOW", &"x".repeat(SLOW));
+    machine.write("/root/stand-in.conf", stand_in, 0o644)?;
     machine.sh(&format!(
         "docker swarm init --advertise-addr {DOCKER}
          docker network create --driver overlay traefik-public"
@@ -91,6 +92,9 @@ fn deploy(machine: &Machine, name: &str, service: &str, stack: &str, environment
     until_sh(machine, &format!("running {service}"), &running).map(drop)
 }
 
+/// Length of slow answers, in bytes.
+const SLOW: usize = 720;
+
 /// The stand-ins' configuration.
 const STAND_IN: &str = r#"daemon off;
 user root;
@@ -106,6 +110,15 @@ http {
         location = /api/system/status {
             default_type application/json;
             return 200 '{"Version":"stand-in"}';
+        }
+        # Answers that take seven seconds, and one minute.
+        location = /slow {
+            limit_rate 100;
+            return 200 "SLOW";
+        }
+        location = /endless {
+            limit_rate 12;
+            return 200 "SLOW";
         }
         # Which client certificate Traefik was shown, if it is told to hand that on.
         location = /client {

@@ -1,8 +1,10 @@
 //! A service that holds its certificate itself, as secrets: its task has to be replaced, and requests wait for that.
 
-use anyhow::{Context, Result, ensure};
-use phoenix_testkit::network;
-use phoenix_tests::site::ask::{Ask, shown};
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use phoenix_testkit::{network, patience};
+use phoenix_tests::site::ask::{Answer, Ask, shown};
 use phoenix_tests::site::pki::Use;
 use phoenix_tests::site::probing::{Probing, Tally};
 use phoenix_tests::site::{put, swarm, until_sh};
@@ -23,6 +25,7 @@ fn requests_wait_while_a_task_is_replaced_and_without_the_hold_they_are_lost() -
             eprintln!("held, {client}: {} requests, {:.1?} without", tally.asked, tally.gap);
             ensure!(tally.asked > 0 && tally.failed.is_empty(), "{client}: {tally:?}");
         }
+        requests_that_take_long_hold_nobody_else_up_for_too_long(&bed)?;
         let label = "traefik.http.routers.app.middlewares";
         bed.docker.sh(&format!("docker service update --quiet --label-rm {label} {}", swarm::APP))?;
         wait_for_router(&bed, "(! grep -q app-hold)")?;
@@ -66,6 +69,28 @@ fn rotated(bed: &Bed, pairs: &[&str]) -> Result<Vec<(&'static str, Tally)>> {
         ensure!(seen == wanted, "{seen} is served, not {wanted}");
     }
     Ok(probes.into_iter().map(|(client, probing)| (client, probing.take())).collect())
+}
+
+/// The old task ends what it has begun, and nobody listens meanwhile: everybody else waits for that, and loses nothing.
+/// What takes longer than its grace is cut off, so that the wait has an end.
+fn requests_that_take_long_hold_nobody_else_up_for_too_long(bed: &Bed) -> Result<()> {
+    let slow = Probing::begin(bed.ask("app", "/slow").with(&bed.client), 200);
+    let endless = bed.ask("app", "/endless").with(&bed.client);
+    let cut = thread::spawn(move || endless.answer());
+    let connections = "ss --no-header --tcp --numeric state established '( dport = :8443 )' | wc -l";
+    until_sh(&bed.traefik, "asking for what takes long", &format!("[ \"$({connections})\" -ge 2 ]"))?;
+    for (client, tally) in rotated(bed, &["while-busy"])? {
+        eprintln!("held while busy, {client}: {} requests, {:.1?} without", tally.asked, tally.gap);
+        ensure!(tally.asked > 0 && tally.failed.is_empty(), "{client}: {tally:?}");
+    }
+    let answered = patience::until(|| Some(slow.take()).filter(|tally| tally.asked > 0));
+    let tally = answered.context("what takes seconds is never answered")?;
+    ensure!(tally.failed.is_empty(), "what takes less than the grace: {tally:?}");
+    let cut = cut.join().map_err(|_| anyhow!("the client panicked"))??;
+    // Neither answered, nor given up by curl.
+    let by_the_task = matches!(&cut, Answer::None(why) if !why.contains("timed out"));
+    ensure!(by_the_task, "the old task was not busy for its whole grace: {cut:?}");
+    Ok(())
 }
 
 /// Why the order is stop-first: there is one port on the node.
