@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::authorities::Door;
 use crate::executor::Executor;
-use crate::verification::{self, Looks};
+use crate::verification::{self, Before, Looks};
 
 /// What an issuer did while a job asked it.
 #[derive(Clone, Debug)]
@@ -84,9 +84,11 @@ impl Job {
             Action::WakeAt(_) | Action::Remember => return None,
             Action::Issue => {
                 // The consumer is looked at before it can know of any change, and costs the renewal no time.
-                let (reachable, (result, news)) =
-                    tokio::join!(verification::can_be_reached(&self.entry.verify, &self.turns), self.issue());
-                let result = result.map(|offer| Offer { reachable, ..offer });
+                // Only where a pair may be taken back, it matters what was wrong before.
+                let looks = self.looks.as_ref().filter(|_| self.entry.rollback);
+                let before = verification::before(&self.entry.verify, looks, &self.turns);
+                let (Before { reachable, ailing }, (result, news)) = tokio::join!(before, self.issue());
+                let result = result.map(|offer| Offer { reachable, ailing, ..offer });
                 return Some((Event::Issued(result), news));
             }
             Action::Observe => Event::Observed(self.observed(Operation::Observe { entry }).await),
@@ -184,7 +186,7 @@ impl Job {
             match self.ask(door, &order, &mut news).await {
                 Ok(chain) => {
                     let issuer = door.name.clone();
-                    return (Ok(Offer { stage, issuer, chain, reachable: None }), news);
+                    return (Ok(Offer { stage, issuer, chain, reachable: None, ailing: None }), news);
                 }
                 Err(trouble) => {
                     first.get_or_insert(trouble);

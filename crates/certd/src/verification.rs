@@ -50,28 +50,42 @@ pub(crate) struct Looks {
     pub turns: Arc<Semaphore>,
 }
 
-/// Whether every consumer that is looked at over the network can be reached; none where there is none, or where too
-/// many others are being looked at.
-pub(crate) async fn can_be_reached(verify: &[Verify], turns: &Semaphore) -> Option<bool> {
+/// How the consumers of an entry are before a change of its certificate, as far as they are looked at over the network.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Before {
+    /// All of them can be reached; none where there is none, or where too many others are being looked at.
+    pub reachable: Option<bool>,
+    /// What is wrong already, with the certificate that is in place.
+    pub ailing: Option<Reason>,
+}
+
+/// Looks at the consumers before a change. With `looks`, which know the pair in place, each of them is looked at as it
+/// will be afterwards; otherwise only whether it can be reached.
+pub(crate) async fn before(verify: &[Verify], looks: Option<&Looks>, turns: &Semaphore) -> Before {
+    let mut seen = Before::default();
     if verify.is_empty() {
-        return None;
+        return seen;
     }
     // The semaphore is never closed.
-    let _permit = timeout(BEFORE, turns.acquire()).await.ok()?;
-    let mut all = None;
-    for check in verify {
+    let Ok(_permit) = timeout(BEFORE, turns.acquire()).await else { return seen };
+    for (index, check) in verify.iter().enumerate() {
         let (Verify::Tls { address, server_name, .. } | Verify::AcceptedBy { address, server_name, .. }) =
             check
         else {
             continue;
         };
         let Ok(address) = address.parse::<Address>() else { continue };
-        if !phoenix_probe::can_be_reached(&address, server_name.as_deref(), BEFORE).await {
-            return Some(false);
+        let trouble = match looks {
+            Some(looks) => looks.one(index, check, BEFORE).await.and_then(|report| report.result).err(),
+            None if phoenix_probe::can_be_reached(&address, server_name.as_deref(), BEFORE).await => None,
+            None => return Before { reachable: Some(false), ailing: None },
+        };
+        seen.reachable = Some(true);
+        if let Some(Trouble { reason, .. }) = trouble {
+            return Before { reachable: Some(reason != Reason::Unreachable), ailing: Some(reason) };
         }
-        all = Some(true);
     }
-    all
+    seen
 }
 
 impl Looks {

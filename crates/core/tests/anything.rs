@@ -192,8 +192,13 @@ fn trouble(reason: Reason) -> Trouble {
 /// Any event at all, whether somebody waits for it or not.
 fn event(kind: usize, seen: &Observation, reason: Reason, well: bool) -> Event {
     let end = || if well { Ok(seen.clone()) } else { Err(trouble(reason)) };
-    let offer =
-        Offer { stage: "s".into(), issuer: "phoenix".parse().unwrap(), chain: "c".into(), reachable: None };
+    let offer = Offer {
+        stage: "s".into(),
+        issuer: "phoenix".parse().unwrap(),
+        chain: "c".into(),
+        reachable: None,
+        ailing: None,
+    };
     let order = |reissue, redeploy, reverify, reach| {
         Event::Ordered(Request { reissue, redeploy, reverify, urgent: reissue, reach })
     };

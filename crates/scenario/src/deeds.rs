@@ -207,7 +207,8 @@ impl World {
         let reachable = self.reachable(name, entry);
         let issuer = entry.issuers.first().cloned();
         let issuer = issuer.ok_or_else(|| (Stage::Issue, Trouble::new(Reason::Internal, "no issuer")))?;
-        Ok(Offer { stage: "stage".into(), issuer, chain, reachable })
+        let ailing = self.ailing(name, entry);
+        Ok(Offer { stage: "stage".into(), issuer, chain, reachable, ailing })
     }
 
     /// Whether the consumer could be reached before the change; none where no verification goes over the network.
@@ -216,6 +217,14 @@ impl World {
         let away = |trouble: &Trouble| trouble.reason == Reason::Unreachable;
         let down = self.moods.troubles.get("consumer").is_some_and(away);
         networked.then(|| !down && self.entries.get(name).is_some_and(|tracked| tracked.uses.is_some()))
+    }
+
+    /// What was wrong at the consumer before the change.
+    fn ailing(&mut self, name: &str, entry: &Entry) -> Option<Reason> {
+        let networked = entry.verify.iter().any(|verify| !matches!(verify, Verify::Command { .. }));
+        let present = self.entries.get(name).is_some_and(|tracked| tracked.site.records.own.is_some());
+        let seen = (entry.rollback && networked && present).then(|| self.verify(name))??;
+        seen.result.err().map(|trouble| trouble.reason)
     }
 
     fn command_ends(&mut self, names: &[String]) {

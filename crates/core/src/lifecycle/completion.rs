@@ -44,6 +44,7 @@ pub(super) fn absorb(
         Event::Issued(Ok(offer)) => {
             // Whether the answer is of any use shows when it is installed: until then its failures stay counted.
             state.memory.reachable = offer.reachable.or(state.memory.reachable);
+            state.memory.ailing = offer.ailing;
             return Some(offer);
         }
         Event::Issued(Err((stage, trouble))) => failed(state, stage, trouble, now),

@@ -17,6 +17,9 @@ pub struct Offer {
     pub chain: String,
     /// Whether the consumer could be reached meanwhile; none where no verification tells.
     pub reachable: Option<bool>,
+    /// What was wrong at the consumer meanwhile, while it was still to use the pair in place; none where nothing was,
+    /// or nobody looked.
+    pub ailing: Option<Reason>,
 }
 
 /// What happened.

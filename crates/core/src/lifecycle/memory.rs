@@ -148,6 +148,9 @@ pub struct Memory {
     /// not known.
     #[serde(default, skip_serializing_if = "is_default")]
     pub reachable: Option<bool>,
+    /// What was wrong at the consumer already before the present certificate was put in place.
+    #[serde(default)]
+    pub ailing: Option<Reason>,
     /// When the guest was last seen to have what was delivered.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rechecked: Option<Timestamp>,

@@ -95,6 +95,7 @@ impl Bench {
             issuer: self.entry.issuers[0].clone(),
             chain: "PEM".into(),
             reachable: None,
+            ailing: None,
         }
     }
 

@@ -84,6 +84,7 @@ pub(super) fn forget(memory: &mut Memory) {
     memory.proven = None;
     memory.served = None;
     memory.reachable = None;
+    memory.ailing = None;
     memory.remarks.clear();
     memory.rerun = false;
 }
@@ -158,6 +159,7 @@ pub(super) fn absorb(state: &mut State, context: &Context<'_>, seen: Verificatio
             memory.overcome(Stage::Verify);
             memory.rerun = false;
             memory.reachable = Some(true);
+            memory.ailing = None;
             memory.proven = Some(fingerprint.clone());
             memory.verified =
                 verify_digest(&context.entry.verify).map(|of| Deed { fingerprint, of, at: now });
@@ -192,7 +194,9 @@ pub(super) fn absorb(state: &mut State, context: &Context<'_>, seen: Verificatio
         Some(Verdict::Absent) => state.memory.reachable == Some(true),
         _ => false,
     };
-    if hurt && !known {
+    // What failed in the same way with the previous pair is not the fault of this one.
+    let new = state.memory.ailing != Some(trouble.reason);
+    if hurt && new && !known {
         rollback::want(state, context.entry, &trouble, now);
     }
     failed(state, Stage::Verify, trouble, now);

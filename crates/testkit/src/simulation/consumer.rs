@@ -52,6 +52,13 @@ impl World {
             .then(|| self.verify(key).result.err().is_none_or(|why| why.reason != Reason::Unreachable))
     }
 
+    /// What is wrong at the consumer of an entry whose pair may be taken back.
+    pub(super) fn ails(&self, key: usize) -> Option<Reason> {
+        let entry = self.sites[key].force.entry.as_ref()?;
+        let looked = entry.rollback && !entry.verify.is_empty() && self.sites[key].own.is_some();
+        looked.then(|| self.verify(key).result.err().map(|trouble| trouble.reason))?
+    }
+
     /// A consumer no longer does what it is told, ends, misses something that it needs, or is restored from a backup.
     pub(super) fn consumer_ails(&mut self, key: usize) {
         let what = self.dice.below(5);

@@ -325,7 +325,8 @@ impl World {
                 }
                 let issuer = self.names[issuer].clone();
                 let reachable = self.reaches(key);
-                let offer = Offer { stage: stage.to_string(), issuer, chain, reachable };
+                let ailing = self.ails(key);
+                let offer = Offer { stage: stage.to_string(), issuer, chain, reachable, ailing };
                 self.report(&job, Event::Issued(Ok(offer)));
             }
             Some(Err(trouble)) => {

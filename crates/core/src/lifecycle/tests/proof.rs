@@ -87,10 +87,15 @@ pub(super) fn proven(bench: &mut Bench) -> LeafFacts {
 
 /// Renews: returns the new leaf, installed and with its command run; the consumer is being looked at.
 pub(super) fn renewed(bench: &mut Bench, reachable: Option<bool>) -> LeafFacts {
+    renewed_by(bench, |offer| Offer { reachable, ..offer })
+}
+
+/// The same, with another offer.
+pub(super) fn renewed_by(bench: &mut Bench, offer: impl FnOnce(Offer) -> Offer) -> LeafFacts {
     bench.send(renew(Reach::Verified));
     let before = bench.state.seen.clone().unwrap();
     bench.send(Event::Observed(Ok(before)));
-    let offer = Offer { reachable, ..bench.offer() };
+    let offer = offer(bench.offer());
     bench.send(Event::Issued(Ok(offer)));
     bench.pass(5);
     let leaf = bench.leaf();

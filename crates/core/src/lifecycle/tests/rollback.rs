@@ -156,6 +156,32 @@ fn a_command_that_failed_and_broke_its_consumer_is_rolled_back_and_one_that_did_
 }
 
 #[test]
+fn what_failed_in_the_same_way_with_the_previous_pair_takes_no_new_one_back() {
+    for (before, after, expected) in [
+        (None, Reason::RefusesClient, true),
+        (Some(Reason::RefusesClient), Reason::RefusesClient, false),
+        (Some(Reason::Unreachable), Reason::Unreachable, false),
+        (Some(Reason::ServesOther), Reason::ServesOther, false),
+        (Some(Reason::WrongStatus), Reason::RefusesClient, true),
+        (Some(Reason::Internal), Reason::ServesDefault, true),
+    ] {
+        let mut bench = verifying();
+        bench.entry.rollback = true;
+        let old = proven(&mut bench);
+        let ailing = |offer| Offer { reachable: Some(true), ailing: before, ..offer };
+        let new = renewed_by(&mut bench, ailing);
+        let action = next(&mut bench, fails(after));
+        assert_eq!(action == Action::Rollback, expected, "{before:?} {after}: {action:?}");
+        if !expected {
+            // It mends, and fails anew: that is no longer what it was before.
+            bench.send(passes(&new));
+            assert_eq!(bench.state.memory.ailing, None, "{before:?} {after}");
+        }
+        assert_ne!(old, new);
+    }
+}
+
+#[test]
 fn a_pair_that_is_about_to_expire_is_not_put_back_any_more() {
     for (left, expected) in [(3600, true), (599, false), (0, false)] {
         let mut bench = verifying();
