@@ -219,12 +219,12 @@ impl World {
         networked.then(|| !down && self.entries.get(name).is_some_and(|tracked| tracked.uses.is_some()))
     }
 
-    /// What was wrong at the consumer before the change.
-    fn ailing(&mut self, name: &str, entry: &Entry) -> Option<Reason> {
-        let networked = entry.verify.iter().any(|verify| !matches!(verify, Verify::Command { .. }));
-        let present = self.entries.get(name).is_some_and(|tracked| tracked.site.records.own.is_some());
-        let seen = (entry.rollback && networked && present).then(|| self.verify(name))??;
-        seen.result.err().map(|trouble| trouble.reason)
+    /// What was wrong at the consumer before the change: what the last look saw. That a consumer will not take what
+    /// comes is said by the same line as that it fails, before it comes.
+    fn ailing(&self, name: &str, entry: &Entry) -> Option<Reason> {
+        let tracked = self.entries.get(name).filter(|_| entry.rollback)?;
+        let failure = tracked.state.memory.failures.get(&Stage::Verify)?;
+        Some(failure.trouble.reason)
     }
 
     fn command_ends(&mut self, names: &[String]) {

@@ -121,20 +121,19 @@ pub(super) fn wants_recheck(
 }
 
 /// The command failed where a consumer that it broke is to get its previous pair back: it is looked once what the
-/// consumer does now. A look that was put off once is waited for, one that is put off again is not: the command is the
-/// better chance of a consumer that nobody can look at.
+/// consumer does now. A look that was put off is waited for once after the first failure, and tried once after every
+/// later one; then the command is the better chance of a consumer that nobody can look at.
 pub(super) fn may_be_broken(entry: &Entry, memory: &Memory) -> bool {
-    let failure = memory.failures.get(&Stage::Activate);
-    let unseen_since = |at: Timestamp| memory.verified.as_ref().is_none_or(|deed| deed.at < at);
+    let Some(failure) = memory.failures.get(&Stage::Activate) else { return false };
+    let unlooked = memory.failures.get(&Stage::Verify).is_none_or(|look| {
+        look.trouble.reason == Reason::LookPutOff && (look.attempts <= 1 || look.at < failure.at)
+    });
+    let unseen_since = memory.verified.as_ref().is_none_or(|deed| deed.at < failure.at);
     entry.rollback
         && !entry.verify.is_empty()
-        && memory
-            .failures
-            .get(&Stage::Verify)
-            .is_none_or(|failure| failure.trouble.reason == Reason::LookPutOff && failure.attempts <= 1)
-        && failure.is_some_and(|failure| {
-            failure.trouble.reason.class() == RetryClass::Command && unseen_since(failure.at)
-        })
+        && unlooked
+        && unseen_since
+        && failure.trouble.reason.class() == RetryClass::Command
 }
 
 /// Takes in the end of a verification.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use phoenix_core::lifecycle::{Phase, Stage, Work, delivered_by_command};
-use phoenix_core::reason::Reason;
+use phoenix_core::reason::{Reason, RetryClass};
 use phoenix_core::time::Timestamp;
 use phoenix_core::waves::LONGEST_HOLD;
 use phoenix_core::window::Opening;
@@ -53,10 +53,13 @@ fn gives_way(tracked: &Tracked, now: Timestamp) -> bool {
 }
 
 /// What is in use has expired, and the command has had no effect: nothing can be saved or broken, and it is repeated
-/// once an hour whatever its window.
+/// once an hour whatever its window, and whatever became of it.
 fn is_repeated(tracked: &Tracked, now: Timestamp) -> bool {
     let ran = tracked.state.seen.as_ref().and_then(|seen| seen.ledger.activated.as_ref()).map(|deed| deed.at);
-    let long_ago = ran.is_some_and(|at| at > now || at.plus(REPEATED_EVERY) <= now);
+    let failure = tracked.state.memory.failures.get(&Stage::Activate);
+    let failed = failure.filter(|failure| failure.trouble.reason.class() == RetryClass::Command);
+    let is_past = |at: Timestamp| at > now || at.plus(REPEATED_EVERY) <= now;
+    let long_ago = ran.is_some_and(is_past) && failed.is_none_or(|failure| is_past(failure.at));
     has_expired(tracked, now) && is_repeat(tracked) && long_ago
 }
 

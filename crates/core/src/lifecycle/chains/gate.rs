@@ -82,15 +82,17 @@ fn gives_way(case: &Case<'_>) -> Option<Timestamp> {
     (!urgent && at > case.now).then_some(at)
 }
 
-/// When the command ran last, if what consumers use has expired and that run had no effect on it. There is nothing left
+/// When the command ran last, well or not, if what consumers use has expired and that run had no effect on it. There is nothing left
 /// that could be saved by being early.
 fn in_vain_since(case: &Case<'_>) -> Option<Timestamp> {
     let own = case.seen.own.as_ref()?;
     let succeeded = case.seen.ledger.activated.as_ref().filter(|_| is_repeat(case))?.at;
     (in_use_until(case, own) <= case.now && !is_urgent(case)).then_some(())?;
+    let failure = case.memory.failures.get(&Stage::Activate);
+    let failed = failure.filter(|failure| failure.trouble.reason.class() == RetryClass::Command);
+    let runs = [Some(succeeded), case.context.last_run, failed.map(|failure| failure.at)];
     // A run that lies in the future was noted under a clock that was wrong.
-    let past = [Some(succeeded), case.context.last_run].into_iter().flatten().filter(|at| *at <= case.now);
-    Some(past.max().unwrap_or_default())
+    Some(runs.into_iter().flatten().filter(|at| *at <= case.now).max().unwrap_or_default())
 }
 
 /// The command succeeded for this certificate, and is to run once more.

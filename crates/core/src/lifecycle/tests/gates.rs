@@ -118,7 +118,7 @@ fn a_run_that_failed_counts_for_the_hour_and_a_window_that_opens_sooner_is_used(
     // It failed near the end of the window: the next one opens within the hour.
     bench.state.phase = Phase::Idle;
     bench.pass(1000);
-    bench.last_run = Some(bench.now);
+    bench.state.memory.fail(Stage::Activate, command_failed(), None, bench.now);
     assert_eq!(look(&mut bench, &seen), [Action::WakeAt(Some(opens.plus(Duration::from_secs(3600))))]);
     bench.state.phase = Phase::Idle;
     bench.entry.window = Some(Window { cron: "0 0 1 1 *".into(), ..quarter() });

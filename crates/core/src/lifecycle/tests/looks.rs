@@ -277,10 +277,22 @@ fn a_look_that_is_put_off_again_does_not_hold_back_a_command_that_failed() {
             Action::Verify => next(&mut bench, fails(Reason::LookPutOff)),
             Action::Activate => {
                 runs += 1;
-                next(&mut bench, Event::Activated(Err(command_failed())))
+                // Every run may have broken it: there is a look after each, and no command waits for that.
+                assert_eq!(
+                    next(&mut bench, Event::Activated(Err(command_failed()))),
+                    Action::Verify,
+                    "{runs}"
+                );
+                next(&mut bench, fails(Reason::LookPutOff))
             }
             other => panic!("{other:?}"),
         };
     }
     assert_eq!(runs, 5, "one more look, and then the command");
+    // As soon as somebody has a turn for it, it is seen that it is broken.
+    bench.now = wake(&action);
+    bench.send(Event::Look);
+    assert_eq!(next(&mut bench, Event::Observed(Ok(written))), Action::Activate);
+    assert_eq!(next(&mut bench, Event::Activated(Err(command_failed()))), Action::Verify);
+    assert_eq!(next(&mut bench, fails(Reason::ServesDefault)), Action::Rollback);
 }
