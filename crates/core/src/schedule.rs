@@ -4,6 +4,7 @@
 //! moves it earlier. Entries with the same command share their jitter, so that one run of the command can
 //! serve them all.
 
+use std::io;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,13 +40,45 @@ impl Jitter {
 
 /// FNV-1a over the parts, finished by a mixer so that short texts spread over all bits. Not for secrets.
 pub(crate) fn spread(seed: u64, parts: &[&str]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325 ^ seed;
-    for byte in parts.iter().flat_map(|part| part.bytes().chain([0])) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let mut spread = Spread::new(seed);
+    for part in parts {
+        spread.part(part.as_bytes());
+        spread.part(&[0]);
     }
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
+    spread.finish()
+}
+
+/// The same, piece by piece: what is written to it.
+pub(crate) struct Spread(u64);
+
+impl Spread {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(0xcbf2_9ce4_8422_2325 ^ seed)
+    }
+
+    pub(crate) fn part(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    pub(crate) fn finish(self) -> u64 {
+        let mut hash = self.0;
+        hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        hash ^ (hash >> 31)
+    }
+}
+
+impl io::Write for Spread {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.part(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// How long before expiry `entry` wants to be renewed; at most half of the lifetime.

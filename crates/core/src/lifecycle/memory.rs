@@ -203,44 +203,41 @@ impl Memory {
     }
 
     /// Moves what lies after `now` back to it, spacing included: the clock was set back, and waits counted from a
-    /// time that has not come would last as long as the clock was wrong.
-    pub fn rewind(&mut self, now: Timestamp) {
+    /// time that has not come would last as long as the clock was wrong. True when something did.
+    pub fn rewind(&mut self, now: Timestamp) -> bool {
+        let mut rewound = false;
         for failure in self.failures.values_mut() {
             let ahead = failure.at.since(now);
             failure.at = failure.at.minus(ahead);
             failure.next_attempt_at = failure.next_attempt_at.minus(ahead);
+            rewound |= !ahead.is_zero();
         }
-        for at in &mut self.issued {
+        for at in self.issued.iter_mut().chain(self.order.as_mut().map(|order| &mut order.at)) {
+            rewound |= *at > now;
             *at = (*at).min(now);
         }
-        if let Some(order) = &mut self.order {
-            order.at = order.at.min(now);
-        }
-        if let Some(rollback) = &mut self.rollback {
-            rollback.rewind(now);
-        }
+        let back = self.rollback.as_mut().is_some_and(|rollback| rollback.rewind(now));
+        rewound || back
     }
 
-    /// Nothing but the time of a next attempt differs: not worth a write to the disk each time.
-    pub fn is_as_good_as(&self, other: &Self) -> bool {
-        let untimed = |memory: &Self| {
-            let mut memory = memory.clone();
-            for failure in memory.failures.values_mut() {
-                failure.next_attempt_at = Timestamp::default();
-            }
-            if let Some(own) = &mut memory.own {
-                (own.delivered_at, own.activated_at) = (None, None);
-            }
-            for seen in [memory.served.as_mut().map(|served| &mut served.at), memory.rechecked.as_mut()]
-                .into_iter()
-                .chain([memory.verified.as_mut().map(|deed| &mut deed.at)])
-                .flatten()
-            {
-                *seen = Timestamp::default();
-            }
-            memory
-        };
-        self == other || untimed(self) == untimed(other)
+    /// Nothing but times of looks and of next attempts differs from what was remembered `before`: not worth a write to
+    /// the disk each time.
+    pub fn is_as_good_as(&self, mut before: Self) -> bool {
+        for (stage, failure) in &mut before.failures {
+            let present = self.failures.get(stage).map(|failure| failure.next_attempt_at);
+            failure.next_attempt_at = present.unwrap_or(failure.next_attempt_at);
+        }
+        if let (Some(own), Some(present)) = (&mut before.own, &self.own) {
+            (own.delivered_at, own.activated_at) = (present.delivered_at, present.activated_at);
+        }
+        if let (Some(served), Some(present)) = (&mut before.served, &self.served) {
+            served.at = present.at;
+        }
+        if let (Some(deed), Some(present)) = (&mut before.verified, &self.verified) {
+            deed.at = present.at;
+        }
+        before.rechecked = before.rechecked.and(self.rechecked);
+        *self == before
     }
 
     /// What `stage` waited for is over. The first attempts follow at once; an issuer that is well and fails all the

@@ -78,8 +78,9 @@ pub enum Phase {
 
 /// The next state of an entry and what is to be done.
 pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestamp) -> (State, Vec<Action>) {
-    let before = state.memory.clone();
-    state.memory.rewind(now);
+    // A look changes nothing that is remembered.
+    let before = (!matches!(event, Event::Look | Event::Sweep)).then(|| state.memory.clone());
+    let rewound = state.memory.rewind(now);
     let mut actions = Vec::new();
     match event {
         Event::Look => look(&mut state, &mut actions),
@@ -150,7 +151,7 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
             }
         }
     }
-    if !state.memory.is_as_good_as(&before) {
+    if before.map_or(rewound, |before| !state.memory.is_as_good_as(before)) {
         actions.insert(0, Action::Remember);
     }
     (state, actions)

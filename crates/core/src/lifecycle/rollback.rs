@@ -57,8 +57,9 @@ pub enum Step {
 }
 
 impl Rollback {
-    /// Moves what lies after `now` back to it, the wait included.
-    pub(super) fn rewind(&mut self, now: Timestamp) {
+    /// Moves what lies after `now` back to it, the wait included. True when something did.
+    pub(super) fn rewind(&mut self, now: Timestamp) -> bool {
+        let before = (self.at, self.step);
         let ahead = self.at.since(now);
         self.at = self.at.minus(ahead);
         if let Step::InPlace { retry_at } = &mut self.step {
@@ -67,6 +68,7 @@ impl Rollback {
                 *retry_at = (*retry_at).min(now.plus(LONGEST));
             }
         }
+        (self.at, self.step) != before
     }
 }
 

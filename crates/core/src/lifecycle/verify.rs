@@ -11,6 +11,7 @@ use super::{Context, Memory, Stage, State};
 use crate::facts::{Deed, OwnCopy, Served};
 use crate::manifest::{Delivery, Entry, Verify};
 use crate::reason::{Reason, RetryClass, Trouble};
+use crate::schedule::Spread;
 use crate::time::Timestamp;
 
 /// How long what lies in the guest is believed before a command is run: delivery and command usually follow each
@@ -67,15 +68,18 @@ pub fn verify_digest(verify: &[Verify]) -> Option<String> {
     if verify.is_empty() {
         return None;
     }
-    let text = serde_json::to_string(verify).ok()?;
-    Some(format!("{:016x}", crate::schedule::spread(0, &[&text])))
+    let mut text = Spread::new(0);
+    serde_json::to_writer(&mut text, verify).ok()?;
+    text.part(&[0]);
+    Some(format!("{:016x}", text.finish()))
 }
 
 /// The certificate with this fingerprint was seen at its consumer; none when no verification is configured.
 pub(super) fn is_verified(entry: &Entry, fingerprint: &str, memory: &Memory) -> Option<bool> {
-    let digest = verify_digest(&entry.verify)?;
-    let seen = |deed: &Deed| deed.fingerprint == fingerprint && deed.of == digest;
-    Some(!memory.reverify && memory.verified.as_ref().is_some_and(seen))
+    let seen = |deed: &Deed| {
+        deed.fingerprint == fingerprint && Some(&deed.of) == verify_digest(&entry.verify).as_ref()
+    };
+    (!entry.verify.is_empty()).then(|| !memory.reverify && memory.verified.as_ref().is_some_and(seen))
 }
 
 /// No verification is configured any more: what earlier ones saw is of no account.

@@ -5,17 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::time::Duration;
 
-use phoenix_core::backoff::LONGEST;
 use phoenix_core::lifecycle::{Action, Context, Event, State, step, valid_until};
 use phoenix_core::manifest::Entry;
 use phoenix_core::schedule::Jitter;
 use phoenix_core::time::Timestamp;
 use phoenix_core::waves::{Runs, Waves};
 
-use super::Bug;
 use super::authority::{self, Known};
+use super::bugs;
 use super::clock::Moment;
 use super::operator::Wishes;
 use super::world::{Happening, World};
@@ -140,8 +138,8 @@ impl World {
         };
         self.watch.before_step(&self.clock, key, &event, &availability, &tracked.state.memory);
         let (mut state, mut actions) = step(std::mem::take(&mut tracked.state), &context, event, at);
-        if self.plan.bug == Some(Bug::BackoffPastExpiry) {
-            back_off_past_expiry(&mut state, &mut actions);
+        if let Some(bug) = self.plan.bug {
+            bugs::mutate(bug, &mut state, &mut actions, at);
         }
         tracked.state = state;
         if actions.contains(&Action::Issue) {
@@ -290,21 +288,6 @@ impl World {
             .collect();
         for job in waiting {
             self.begin(job);
-        }
-    }
-}
-
-/// The bug of a rival: spacing doubles whatever the lifetime.
-fn back_off_past_expiry(state: &mut State, actions: &mut [Action]) {
-    let Some(failure) = state.memory.failures.values_mut().find(|failure| failure.attempts > 0) else {
-        return;
-    };
-    let wait = LONGEST * (1 << failure.attempts.min(5));
-    failure.next_attempt_at = failure.at.plus(wait.max(Duration::from_secs(1)));
-    let until = failure.next_attempt_at;
-    for action in actions {
-        if let Action::WakeAt(Some(at)) = action {
-            *at = until.max(*at);
         }
     }
 }

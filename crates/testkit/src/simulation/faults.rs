@@ -212,9 +212,14 @@ impl World {
         if self.clock.ahead == ahead {
             return;
         }
+        let forward = self.clock.ahead < ahead;
         self.clock.ahead = ahead;
         self.watch.commands.forget();
-        self.watch.issuances.begin_anew(self.clock.now);
+        if forward {
+            self.watch.issuances.begin_anew(self.clock.now);
+        } else {
+            self.watch.issuances.upset(self.clock.now);
+        }
         self.note(None, || format!("the clock was set, it is {ahead} s ahead now"));
         self.clock_right = (ahead == 0).then_some(self.clock.now);
         for key in 0..self.sites.len() {

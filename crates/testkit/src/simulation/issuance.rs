@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use phoenix_core::manifest::Entry;
 
-use super::authority::doors;
 use super::clock::Moment;
 use super::jobs::CONCURRENCY;
 use super::world::World;
@@ -32,6 +31,15 @@ struct Made {
     lost: u32,
     /// Those of them that were not valid at the host's time.
     out_of_time: u32,
+    /// What its entries need, right clock or wrong, as it was when that was asked for.
+    need: Option<(bool, Need)>,
+}
+
+/// What the entries of a CA need within an hour.
+#[derive(Clone, Copy, Debug, Default)]
+struct Need {
+    entries: u32,
+    certificates: u32,
 }
 
 /// What happened within an hour that costs certificates.
@@ -44,6 +52,8 @@ struct Upsets {
     anew: u32,
     /// Certificates that were asked for, or that something else explains.
     excuses: u32,
+    /// Certificates that were ordered whatever is known of the CA.
+    orders: u32,
     /// The host's clock was wrong.
     wrong_clock: bool,
 }
@@ -82,10 +92,16 @@ impl Issuances {
         self.upsets(now).lost += 1;
     }
 
-    /// The daemon has forgotten what it knew of the CAs, or the clock was set.
+    /// The daemon has forgotten what it knew of the CAs, or the clock was set forward: what was tried within the hour
+    /// seems to be longer ago.
     pub(super) fn begin_anew(&mut self, now: Moment) {
         self.upset(now);
         self.upsets(now).anew += 1;
+    }
+
+    /// A certificate was ordered.
+    pub(super) fn order(&mut self, now: Moment) {
+        self.upsets(now).orders += 1;
     }
 
     /// So many certificates more than usual are to be expected.
@@ -118,25 +134,33 @@ impl World {
         self.judge_issuances(issuer, key);
     }
 
+    fn needed_of(&self, issuer: usize, wrong_clock: bool) -> Need {
+        let entries = self.sites.iter().filter_map(|site| site.written.entry.as_ref());
+        let mut need = Need::default();
+        for entry in entries.filter(|entry| entry.issuers.contains(&self.names[issuer])) {
+            need.entries += 1;
+            need.certificates += needed(entry, self.plan.lifetime, wrong_clock);
+        }
+        need
+    }
+
     fn judge_issuances(&mut self, issuer: usize, key: usize) {
         let issuances = &self.watch.issuances;
         let (made, upsets) = (issuances.made[issuer], issuances.upsets);
         let both = |of: fn(&Upsets) -> u32| upsets.iter().map(of).sum::<u32>();
         let wrong_clock = upsets.iter().any(|upsets| upsets.wrong_clock);
-        let entries = self.sites.iter().filter_map(|site| site.written.entry.as_ref());
-        let (mut clients, mut need) = (0, 0);
-        for entry in entries.filter(|entry| doors(entry, &self.names).contains(&issuer)) {
-            clients += 1;
-            need += needed(entry, self.plan.lifetime, wrong_clock);
-        }
+        let known = made.need.filter(|(wrong, _)| *wrong == wrong_clock).map(|(_, need)| need);
+        let need = known.unwrap_or_else(|| self.needed_of(issuer, wrong_clock));
+        self.watch.issuances.made[issuer].need = Some((wrong_clock, need));
+        let clients = need.entries;
         let upset = both(|upsets| upsets.lost);
-        let usual = need + clients * upset + both(|upsets| upsets.excuses);
-        let trials = TRIALS + TRIALS_ANEW * both(|upsets| upsets.anew);
+        let usual = need.certificates + clients * upset + both(|upsets| upsets.excuses);
+        let trials = TRIALS + TRIALS_ANEW * upsets[0].anew + both(|upsets| upsets.orders);
         let explained = made.all.saturating_sub(made.lost + made.out_of_time);
         let bounds = [
             (explained, usual, "more than its entries need and was asked for"),
             (made.lost, clients * (LOST + upset), "of which nobody heard"),
-            (made.out_of_time, trials + both(|upsets| upsets.excuses), "not valid when they came"),
+            (made.out_of_time, trials, "not valid when they came"),
         ];
         for (number, bound, what) in bounds {
             if number > bound {

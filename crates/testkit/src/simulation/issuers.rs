@@ -4,6 +4,7 @@ use phoenix_core::lifecycle::{Event, Stage, valid_until};
 use phoenix_core::reason::{Reason, RetryClass, Trouble};
 use phoenix_core::time::Timestamp;
 
+use super::Bug;
 use super::activity::Activity;
 use super::daemon::Tracked;
 use super::world::{Happening, World};
@@ -68,14 +69,24 @@ impl World {
         match trouble {
             Some(trouble) if trouble.reason == Reason::ClockDiffers => {
                 self.out_of_time(issuer, key);
+                if self.plan.bug == Some(Bug::ClockLoop) {
+                    return;
+                }
                 let soonest = self.first_to_expire(issuer).map(|(until, _)| until);
                 self.daemon.known[issuer].breaker.clock_differs(trouble, soonest, at);
             }
             Some(_) => {}
             None => {
-                if self.daemon.known[issuer].breaker.clock_agrees() {
+                let agrees = self.plan.bug != Some(Bug::ClockNeverAgrees)
+                    && self.daemon.known[issuer].breaker.clock_agrees();
+                if agrees {
                     self.figures.activities.saw(Activity::ClocksAgree);
                     self.issuer_back(issuer);
+                }
+                if self.daemon.known[issuer].breaker.has_other_clock() {
+                    let what =
+                        "a certificate was valid when it came, and the clocks are still said to differ";
+                    self.watch.fail(&self.clock, key, what);
                 }
             }
         }

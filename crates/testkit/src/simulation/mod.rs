@@ -23,11 +23,13 @@
 //! | `consumer` | what consumers use, and what is seen of it |
 //! | `watch`, `shared`, `issuance`, `judge` | what must hold at every step, of commands, CAs, and at an audit |
 //! | `activity` | what a world saw |
+//! | `bugs` | bugs that have to be found |
 //! | `words` | events in words, for a trace |
 //! | `clock` | virtual time |
 
 mod activity;
 mod authority;
+mod bugs;
 mod clock;
 mod consumer;
 mod daemon;
@@ -90,6 +92,12 @@ pub enum Bug {
     EveryoneAlone,
     /// A command that ended well is taken for a consumer that uses the certificate.
     BlindTrust,
+    /// A CA whose clock differed is never found to agree again.
+    ClockNeverAgrees,
+    /// A CA whose clock differs is asked by every entry every few seconds.
+    ClockLoop,
+    /// A command that waits for its window goes on waiting when what is in use has expired.
+    WindowForGood,
 }
 
 impl Plan {

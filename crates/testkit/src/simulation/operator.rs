@@ -28,6 +28,7 @@ impl World {
         };
         if self.daemon.up.is_some() {
             self.watch.disturbed(key, 0, 1, self.clock.now);
+            self.watch.issuances.order(self.clock.now);
             self.send(key, if kind == 5 { Event::OrderedBack } else { Event::Ordered(request) });
         }
     }

@@ -375,5 +375,5 @@ fn a_verification_that_shows_the_same_again_is_not_worth_a_write() {
     let seen = Verification { served: Some(served(&leaf, bench.now)), ..unseen() };
     bench.send(Event::Verified(Box::new(seen)));
     assert_ne!(bench.state.memory, before);
-    assert!(bench.state.memory.is_as_good_as(&before));
+    assert!(bench.state.memory.is_as_good_as(before));
 }
