@@ -1,8 +1,9 @@
 //! Pairs for suites that run consumers without the daemon, good ones and bad ones.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use phoenix_testkit::openssl::{self, Leaf};
 use phoenix_testkit::peers::StepCaVersion;
 use phoenix_testkit::scratch::Scratch;
@@ -93,6 +94,23 @@ impl Pki {
     /// A pair for servers that expired a day ago.
     pub fn expired_pair(&self, name: &str) -> Result<Pair> {
         self.make(&self.ca, "expired", name, Use::Server, -1)
+    }
+
+    /// Pairs that no server of the house may let in as a client: of another CA, for servers alone, expired, and a good
+    /// leaf without the intermediate that leads to the root.
+    pub fn bad_clients(&self, name: &str) -> Result<[Pair; 4]> {
+        let bare = self.pair("bare", name, Use::Client)?;
+        let text = fs::read_to_string(&bare.cert)?;
+        let end = "-----END CERTIFICATE-----\n";
+        let (leaf, rest) = text.split_once(end).context("no certificate")?;
+        ensure!(rest.contains(end), "there was no intermediate to leave out");
+        fs::write(&bare.cert, format!("{leaf}{end}"))?;
+        Ok([
+            self.strange_pair(name)?,
+            self.pair("server-only", name, Use::Server)?,
+            self.make(&self.ca, "expired-client", name, Use::Client, -1)?,
+            bare,
+        ])
     }
 
     /// A pair of the CA that nobody trusts.

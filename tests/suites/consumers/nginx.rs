@@ -9,20 +9,20 @@ use phoenix_tests::site::pki::{Pair, Pki, Use};
 use phoenix_tests::site::probing::Probing;
 use phoenix_tests::site::{self, NGINX, TRAEFIK, put};
 
-const GATEWAY: &str = "10.0.0.153:443";
+pub(crate) const GATEWAY: &str = "10.0.0.153:443";
 const OWN: [&str; 2] = ["nginx.internal.thinkheads.ai.crt", "nginx.internal.thinkheads.ai.key"];
 const CLIENT: [&str; 2] = ["mesh-client.crt", "mesh-client.key"];
 
-struct Bed {
-    nginx: Machine,
-    traefik: Machine,
-    pki: Pki,
+pub(crate) struct Bed {
+    pub(crate) nginx: Machine,
+    pub(crate) traefik: Machine,
+    pub(crate) pki: Pki,
     own: Pair,
     _scratch: Scratch,
 }
 
 impl Bed {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let scratch = Scratch::new()?;
         let pki = Pki::new(&scratch)?;
         let [nginx, traefik] = site::machines([NGINX, TRAEFIK])?;

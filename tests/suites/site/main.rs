@@ -12,7 +12,6 @@ use phoenix_testkit::stepca::Options;
 use phoenix_testkit::{network, openssl, patience};
 use phoenix_tests::is_done;
 use phoenix_tests::site::ask::Ask;
-use phoenix_tests::site::pki::Use;
 use phoenix_tests::site::plan::{DOCKER_PORT, MESH, Plan, SERVED, serial_at};
 use phoenix_tests::site::rotation::Rotation;
 
@@ -49,12 +48,12 @@ fn exactly_clients_of_the_house_come_in(plan: &Plan) -> Result<()> {
     known.clone().with(&plan.client).expect(200)?;
     unknown.clone().with(&plan.client).expect(404)?;
     docker.clone().with(&plan.client).expect(200)?;
-    let strange = plan.pki.strange_pair("traefik-client")?;
-    let server_only = plan.pki.pair("server-only", "traefik-client", Use::Server)?;
+    let bad = plan.pki.bad_clients("traefik-client")?;
     for ask in [known, unknown, mesh("10.0.0.12"), docker] {
         ask.expect_refusal()?;
-        ask.clone().with(&strange).expect_refusal()?;
-        ask.with(&server_only).expect_refusal()?;
+        for pair in &bad {
+            ask.clone().with(pair).expect_refusal()?;
+        }
     }
     Ok(())
 }
