@@ -232,21 +232,17 @@ impl World {
     // --- operators and clocks
 
     fn order(&mut self, word: &str, rest: &str, name: Option<&str>) -> Done {
-        let reach = match rest {
-            "" | "force" => Reach::Verified,
+        let (until, force) = rest.strip_suffix("force").map_or((rest, false), |rest| (rest.trim_end(), true));
+        let reach = match until {
+            "" => Reach::Verified,
             "generate-only" | "until written" => Reach::Written,
             "until delivered" => Reach::Delivered,
             "until activated" => Reach::Activated,
             _ => return Err(format!("nobody understands `{rest}`")),
         };
         let renew = word == "renew";
-        let request = Request {
-            reissue: renew,
-            redeploy: rest == "force",
-            reverify: word == "verify",
-            urgent: renew,
-            reach,
-        };
+        let request =
+            Request { reissue: renew, redeploy: force, reverify: word == "verify", urgent: renew, reach };
         self.tell(name, &Event::Ordered(request));
         Ok(())
     }

@@ -187,7 +187,7 @@ fn an_issuers_trouble_is_told_as_it_is_now() {
 #[test]
 fn an_open_order_alone_does_not_change_the_state() {
     let (state, _, _) = with(|_, state| {
-        state.memory.order = Some(Order { reach: Reach::Verified, urgent: false, at: NOW });
+        state.memory.order = Some(Order::new(Reach::Verified, NOW));
     });
     assert_eq!(state, CertificateState::Ok);
 }

@@ -13,9 +13,14 @@ pub(super) fn absorb_overruled(
     now: Timestamp,
 ) -> Option<Offer> {
     let ordered = state.memory.clone();
+    let exchanges =
+        matches!(event, Event::Installed(Ok(_)) | Event::RolledBack(Ok(_)) | Event::Reinstated(Ok(_)));
     let offer = absorb(state, context, event, now);
     let memory = &mut state.memory;
-    memory.failures = ordered.failures;
+    // What failed with the pair before is over with it, whoever asked for what meanwhile.
+    if !exchanges {
+        memory.failures = ordered.failures;
+    }
     memory.redeliver |= ordered.redeliver;
     memory.reactivate |= ordered.reactivate;
     memory.reverify |= ordered.reverify;
@@ -69,7 +74,7 @@ pub(super) fn absorb(
             // What was urgent has been done; the runs of later renewals keep to window and budget again. A certificate
             // that is still to be issued has its run before it.
             if let Some(order) = state.memory.order.as_mut().filter(|_| !state.memory.reissue) {
-                order.urgent = false;
+                order.hurry = None;
             }
             if delivered_by_command(context.entry) {
                 state.memory.redeliver = false;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::notice::{KnownCopy, Notice};
+use super::order::Order;
 use super::rollback::Rollback;
 use crate::facts::{Deed, Served};
 use crate::reason::{Reason, RetryClass, Trouble};
@@ -79,17 +80,6 @@ impl Reach {
             Stage::Verify => matches!(self, Self::Verified),
         }
     }
-}
-
-/// An operator's request that is not fulfilled yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    /// How far to go.
-    pub reach: Reach,
-    /// Windows and spacing do not hold it back (`renew`).
-    pub urgent: bool,
-    /// When it was given.
-    pub at: Timestamp,
 }
 
 /// What the daemon remembers about an entry.
@@ -212,7 +202,8 @@ impl Memory {
             failure.next_attempt_at = failure.next_attempt_at.minus(ahead);
             rewound |= !ahead.is_zero();
         }
-        for at in self.issued.iter_mut().chain(self.order.as_mut().map(|order| &mut order.at)) {
+        let ordered = self.order.iter_mut().flat_map(Order::times);
+        for at in self.issued.iter_mut().chain(ordered) {
             rewound |= *at > now;
             *at = (*at).min(now);
         }

@@ -23,8 +23,9 @@ pub use completion::valid_until;
 use decide::obsolete;
 pub use decide::{Availability, Context, Decision, Work, decide, renew_at};
 pub use event::{Action, Event, Offer, Request};
-pub use memory::{Failure, Hold, Memory, Order, Reach, Stage};
+pub use memory::{Failure, Hold, Memory, Reach, Stage};
 pub use notice::{KnownCopy, Notice};
+pub use order::Order;
 pub use rollback::{Rollback, Step as RollbackStep, is_rolled_back};
 pub use rule::Rule;
 pub use standing::{Standing, delivered_by_command, is_own, serves, standing};
@@ -120,11 +121,11 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
         }
         Event::Ordered(request) => {
             order::accept(&mut state.memory, &request, now);
-            begin_order(&mut state, &mut actions);
+            begin_order(&mut state, &mut actions, now);
         }
         Event::OrderedBack => {
             rollback::order(&mut state.memory, now);
-            begin_order(&mut state, &mut actions);
+            begin_order(&mut state, &mut actions, now);
         }
         completion => {
             let again = matches!(state.phase, Phase::Working { again: true, .. });
@@ -139,6 +140,7 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
                 absorb(&mut state, context, completion, now)
             };
             if let Some(offer) = install {
+                order::note_schedule(&mut state, now);
                 state.phase = Phase::Working { work: Work::Install, again };
                 actions.push(Action::Install(offer));
             } else if overtaken {
@@ -168,10 +170,13 @@ fn look(state: &mut State, actions: &mut Vec<Action>) {
 }
 
 /// What is under way was begun before the order, and what was reached was reached before it.
-fn begin_order(state: &mut State, actions: &mut Vec<Action>) {
+fn begin_order(state: &mut State, actions: &mut Vec<Action>, now: Timestamp) {
     state.reached = None;
     state.refused = None;
     state.overruled = !matches!(state.phase, Phase::Idle);
+    if matches!(state.phase, Phase::Working { work: Work::Install, .. }) {
+        order::note_schedule(state, now);
+    }
     look(state, actions);
 }
 

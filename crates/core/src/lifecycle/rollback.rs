@@ -76,7 +76,7 @@ impl Rollback {
 pub(super) fn order(memory: &mut Memory, now: Timestamp) {
     memory.drop_orders();
     memory.roll_back = true;
-    memory.order = Some(Order { reach: Reach::Verified, urgent: true, at: now });
+    memory.order = Some(Order { hurry: Some(Reach::Verified), ..Order::new(Reach::Verified, now) });
     memory.hold = None;
     memory.failures.clear();
 }

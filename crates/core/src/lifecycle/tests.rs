@@ -6,6 +6,7 @@ mod looks;
 mod orders;
 mod outages;
 mod proof;
+mod reaches;
 mod rollback;
 
 use std::time::Duration;

@@ -143,6 +143,6 @@ pub(super) struct Wishes {
 
 impl Wishes {
     pub(super) fn of(memory: &Memory) -> Self {
-        Self { order: memory.order.as_ref().map(|order| order.urgent), reverify: memory.reverify }
+        Self { order: memory.order.as_ref().map(|order| order.hurry.is_some()), reverify: memory.reverify }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use phoenix_core::lifecycle::{Phase, Stage, Work, delivered_by_command};
+use phoenix_core::lifecycle::{Phase, Reach, Stage, Work, delivered_by_command};
 use phoenix_core::reason::{Reason, RetryClass};
 use phoenix_core::time::Timestamp;
 use phoenix_core::waves::LONGEST_HOLD;
@@ -47,7 +47,8 @@ fn gives_way(tracked: &Tracked, now: Timestamp) -> bool {
     let margin = own.leaf.lifetime() / 5 + ROUNDING;
     // Where the previous pair was put back, its consumer is without any.
     let rolled_back = tracked.state.seen.as_ref().is_some_and(|seen| seen.ledger.rolled_back.is_some());
-    let urgent = memory.order.as_ref().is_some_and(|order| order.urgent);
+    let hurry = memory.order.as_ref().and_then(|order| order.hurry);
+    let urgent = hurry >= Some(Reach::Activated) && !memory.reissue;
     let early = rolled_back || until <= now.plus(margin);
     urgent || (early && !(has_expired(tracked, now) && is_repeat(tracked)))
 }

@@ -130,7 +130,8 @@ fn any_memory() -> impl Strategy<Value = Memory> {
                     Timestamp::from_unix(NOW.unix() + ahead),
                 );
             }
-            memory.order = urgent.then_some(Order { reach: Reach::Verified, urgent, at: NOW });
+            memory.order =
+                urgent.then(|| Order { hurry: Some(Reach::Verified), ..Order::new(Reach::Verified, NOW) });
             let fingerprint = "fp-999940-1086340".to_owned();
             memory.hold = hold.map(|reach| Hold { fingerprint, reach });
             memory.issued = vec![NOW; issued];

@@ -57,12 +57,15 @@ pub const DEPLOY: &[Rule<Decision>] = &[
     },
     Rule {
         name: "deploy-spacing",
-        about: "an earlier failure of the next stage, or of a verification, is still being waited out",
+        about: "an earlier failure of the next stage, or of a verification, is still being waited out; an order that ends \
+                before the verification does not wait for that",
         fact: |case| case.failures_in_words(&[Stage::Deliver, Stage::Activate, Stage::Verify]),
         test: |case| {
             let (work, ..) = open_stage(case)?;
             (work != Work::Activate || !case.context.invited).then_some(())?;
-            let until = case.waits_until(&[work.stage(), Stage::Verify])?;
+            let stages = [work.stage(), Stage::Verify];
+            let until =
+                case.waits_until(if passes_looks(case, work.stage()) { &stages[..1] } else { &stages })?;
             // A renewal whose time has come and that cannot be had now is waited for elsewhere.
             let renewal = case.renewal.filter(|renewal| *renewal > case.now);
             Some(Decision::Rest(Some(renewal.map_or(until, |renewal| until.min(renewal)))))
@@ -186,7 +189,14 @@ fn before_activation(case: &Case<'_>) -> (Work, Reach, Finding) {
 /// The command succeeded and had no effect, and a look was asked for: it may have had one since.
 fn wants_look_first(case: &Case<'_>) -> bool {
     let repeats = case.memory.rerun && !case.memory.reactivate;
-    repeats && case.memory.reverify && gate::is_repeat(case) && !case.entry.verify.is_empty()
+    let put_off = passes_looks(case, Stage::Activate) && case.waits_until(&[Stage::Verify]).is_some();
+    repeats && case.memory.reverify && gate::is_repeat(case) && !case.entry.verify.is_empty() && !put_off
+}
+
+/// An order that goes as far as `stage` ends before the consumer is looked at.
+fn passes_looks(case: &Case<'_>, stage: Stage) -> bool {
+    let nearer = case.memory.order.as_ref().and_then(|order| order.nearer);
+    nearer.is_some_and(|reach| reach.covers(stage))
 }
 
 /// Why `work` is to be done, if that is the next stage.

@@ -70,7 +70,8 @@ pub(super) fn budget_words(case: &Case<'_>) -> String {
 /// An operator is in a hurry to see the present certificate used. Who ordered a new one is in a hurry to see that one
 /// used, not the one that it replaces.
 fn is_urgent(case: &Case<'_>) -> bool {
-    case.memory.order.as_ref().is_some_and(|order| order.urgent) && !case.memory.reissue
+    let hurry = case.memory.order.as_ref().and_then(|order| order.hurry);
+    hurry.is_some_and(|reach| reach.covers(Stage::Activate)) && !case.memory.reissue
 }
 
 /// When nothing holds the command back any more; none when nothing does now, or no command is to run.

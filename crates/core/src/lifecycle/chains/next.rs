@@ -240,7 +240,7 @@ fn spacing(case: &Case<'_>) -> Option<Timestamp> {
 fn issuer_away(case: &Case<'_>) -> Option<Decision> {
     wanted(case)?;
     let Availability::Unavailable { trouble, next_look } = case.context.availability else { return None };
-    let urgent = case.memory.order.as_ref().is_some_and(|order| order.urgent);
+    let urgent = case.memory.order.as_ref().is_some_and(|order| order.hurry.is_some());
     let tried = case.memory.failures.contains_key(&Stage::Issue);
     (!urgent || tried).then(|| Decision::AwaitIssuer(trouble.clone(), *next_look))
 }

@@ -168,8 +168,10 @@ fn who_ordered_a_new_certificate_is_in_no_hurry_to_see_the_present_one_used() {
         let (mut bench, seen) = written(1800, 86_400);
         bench.entry.window = Some(quarter());
         bench.state.memory.reissue = reissue;
-        bench.state.memory.order =
-            Some(Order { reach: Reach::Verified, urgent: true, at: bench.now.minus(Duration::from_secs(9)) });
+        bench.state.memory.order = Some(Order {
+            hurry: Some(Reach::Verified),
+            ..Order::new(Reach::Verified, bench.now.minus(Duration::from_secs(9)))
+        });
         // The issuer was asked, and is away.
         let away = Trouble::new(Reason::CaUnreachable, "refused");
         let next_look = bench.now.plus(Duration::from_secs(10));
