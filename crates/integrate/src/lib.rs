@@ -6,7 +6,7 @@
 //!
 //! | module | file | edit |
 //! |---|---|---|
-//! | `manifest` | `etc/certificate-manifest.json` | the Docker server and Traefik client certificates |
+//! | `manifest` | `etc/certificate-manifest.json` | the certificates of Docker's API, of Traefik towards it, and of the mesh |
 //! | `traefik` | `etc/traefik/traefik.yml.template`, `etc/traefik/dynamic/` | swarm endpoint with TLS, mesh options that enforce mTLS |
 //! | `docker` | `bin/vm_features/feature_install_docker_proxy.sh` | the API on 2376 with the certificate from Step-CA |
 //! | `firewall` | `etc/phoenix_*_configs.json`, `etc/phoenix_hypervisor_config.json` | 2375 to 2376, and the probes of the hypervisor |

@@ -1,5 +1,7 @@
 //! `certificate-manifest.json`: the entries that the move to TLS needs.
 
+mod remarks;
+
 use jsonc_parser::cst::{CstArray, CstInputValue, CstNode, CstObject};
 
 use crate::json::{Document, objects, text_of};
@@ -14,31 +16,34 @@ const WANTED: &[(&str, &str)] = &[
         "the Docker API on 2376 needs a server certificate from Step-CA",
     ),
     (
-        "traefik-client.internal.thinkheads.ai",
+        TRAEFIK_CLIENT,
         "Traefik needs a client certificate for 2376, delivered as ca.pem, client-cert.pem and client-key.pem into \
          /etc/traefik/certs of LXC 102 with mode 0600",
     ),
+    (
+        TRAEFIK,
+        "the mesh serves mesh-cert.pem and mesh-key.pem, as etc/traefik/dynamic/10-certificates.yml says; without \
+         them Traefik serves a certificate that it made itself, which the gateway refuses",
+    ),
 ];
+const TRAEFIK: &str = "traefik.internal.thinkheads.ai";
+const TRAEFIK_CLIENT: &str = "traefik-client.internal.thinkheads.ai";
+/// Who asks the mesh in the recommended manifest. Where there is no such entry, traefik-client's certificate is good
+/// for that, too.
+const ASKS_THE_MESH: &str = "nginx-mesh-client";
 /// dockerd itself holds 2376 in these trees, and reads its certificate only when it starts. The recommended manifest
 /// has the command of the nginx front, with which no container stops.
 const RESTART: (&str, &str) =
     ("docker-daemon.internal.thinkheads.ai", "qm guest exec 1001 -- systemctl restart docker");
-/// Commands that end well and do not do what they are there for, or do more.
-const WITHOUT_EFFECT: &[(&str, &str)] = &[
-    ("reload docker", "dockerd never reads certificates again on reload: the old one stays in use"),
-    (
-        "docker secret rm",
-        "a secret that is in use can neither be removed nor made anew: the old one stays in use",
-    ),
-];
-
 pub(crate) fn edit(text: &str) -> Edit {
     let document = Document::parse(text)?;
     let entries = entries(&document)?;
     let (mut reasons, mut remarks) = (Vec::new(), Vec::new());
     for (common_name, why) in WANTED {
-        let wanted = recommended(common_name)?;
+        let wanted = recommended(common_name, &document, &entries)?;
         match find(&entries, common_name) {
+            // Two entries for the same files would be in each other's way.
+            None if *common_name == TRAEFIK && remarks::serves_the_mesh(&entries) => {}
             None => {
                 entries.append(value_of(&wanted.into()));
                 reasons.push((*why).to_owned());
@@ -46,10 +51,7 @@ pub(crate) fn edit(text: &str) -> Edit {
             Some(found) => complete(&found, &wanted, common_name, why, &mut reasons, &mut remarks),
         }
     }
-    for entry in objects(&entries) {
-        remarks.extend(without_effect(&entry));
-        remarks.extend(stops_containers(&entry));
-    }
+    remarks.extend(remarks::of(&entries));
     Ok(document.finish(text, reasons, remarks))
 }
 
@@ -68,16 +70,34 @@ fn find(entries: &CstArray, common_name: &str) -> Option<CstObject> {
     objects(entries).into_iter().find(|entry| text_of(entry, "common_name").as_deref() == Some(common_name))
 }
 
-fn recommended(common_name: &str) -> Result<CstObject, Unclear> {
+/// The entry as it is to be in a tree with `entries`: with the recommended defaults that the tree's own do not name.
+fn recommended(common_name: &str, tree: &Document, entries: &CstArray) -> Result<CstObject, Unclear> {
     let document = Document::parse(RECOMMENDED)?;
-    let entries = entries(&document)?;
-    let found = find(&entries, common_name)
+    let found = find(&self::entries(&document)?, common_name)
         .ok_or_else(|| Unclear::new(1, format!("the recommended manifest has no entry {common_name}")))?;
     for property in found.properties() {
         match property.decoded_name().as_deref() {
             Some("_about") => property.remove(),
             Some("post_renewal_command") if common_name == RESTART.0 => property.set_value(RESTART.1.into()),
             _ => {}
+        }
+    }
+    let client = found.object_value("verify").and_then(|verify| verify.get("client"));
+    let named = |entry: &CstObject| {
+        ["name", "common_name"]
+            .iter()
+            .any(|key| text_of(entry, key).is_some_and(|text| text.split('.').next() == Some(ASKS_THE_MESH)))
+    };
+    if let Some(client) = client.filter(|_| !objects(entries).iter().any(named)) {
+        client.set_value("traefik-client".into());
+    }
+    let own = tree.object().ok().and_then(|object| object.object_value("defaults"));
+    let defaults =
+        document.object()?.object_value("defaults").map(|all| all.properties()).unwrap_or_default();
+    for property in defaults {
+        let (Some(name), Some(value)) = (property.decoded_name(), property.value()) else { continue };
+        if found.get(&name).is_none() && own.as_ref().is_none_or(|own| own.get(&name).is_none()) {
+            found.append(&name, value_of(&value));
         }
     }
     Ok(found)
@@ -113,24 +133,6 @@ fn complete(
     for (name, value) in missing {
         found.append(&name, value_of(&value));
     }
-}
-
-fn without_effect(entry: &CstObject) -> Option<String> {
-    let command = entry.get("post_renewal_command")?.value()?.to_string();
-    let (_, why) = WITHOUT_EFFECT.iter().find(|(words, _)| command.contains(words))?;
-    let name = text_of(entry, "common_name").unwrap_or_default();
-    Some(format!("the command of {name} does not do what it is there for: {why}"))
-}
-
-fn stops_containers(entry: &CstObject) -> Option<String> {
-    let command = entry.get("post_renewal_command")?.value()?.to_string();
-    let name = text_of(entry, "common_name").unwrap_or_default();
-    command.contains("restart docker\"").then(|| {
-        format!(
-            "the command of {name} stops every container of VM 1001 at each renewal: give the entry a `window`, or put \
-             config/docker/nginx-docker-front.conf before dockerd, which is reloaded instead (docs/consumers.md)"
-        )
-    })
 }
 
 /// A value as something that can be put into another document.

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod back;
+mod mesh;
 mod odd;
 
 const INSTALLED: &str = "usr/local/phoenix_hypervisor";

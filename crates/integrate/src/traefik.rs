@@ -23,7 +23,15 @@ const FILES: &[(&str, &str, &str)] = &[
         include_str!("../../../config/traefik/dynamic/10-certificates.yml"),
         "without it Traefik serves a certificate that it made itself",
     ),
+    (
+        "etc/traefik/dynamic/20-internal.yml",
+        include_str!("../../../config/traefik/dynamic/20-internal.yml"),
+        "the transports `internal@file` and `internal-once@file` that services of the swarm name in their labels, and \
+         the dashboard on the mesh",
+    ),
 ];
+/// The delivered static file, of which nothing has to be pointed out.
+const TEMPLATE: &str = include_str!("../../../config/traefik/traefik.yml.template");
 /// Keys below an entry point's `http.tls` that Traefik v3 refuses to start with.
 const REFUSED: &[&str] = &["clientCA", "clientAuth", "clientAuthType"];
 /// Top-level keys of the static file that Traefik reads over without a word.
@@ -48,8 +56,12 @@ pub(crate) fn edit_dynamic(text: &str, content: &str, reason: &str) -> Edited {
 
 /// `traefik.yml.template`
 pub(crate) fn edit(text: &str, addresses: &Addresses) -> Edit {
+    if text == TEMPLATE {
+        return Ok(Edited { text: text.to_owned(), ..Edited::default() });
+    }
     let mut work = Work { yaml: Yaml::parse(text)?, reasons: Vec::new(), remarks: Vec::new() };
     work.point_out_ignored();
+    work.point_out_browsers()?;
     work.provider(addresses)?;
     work.watched_directory()?;
     work.mesh()?;
@@ -79,6 +91,38 @@ impl Work {
                 ));
             }
         }
+    }
+
+    /// The options called `default` hold on every entry point, those for browsers included.
+    fn point_out_browsers(&mut self) -> Result<(), Unclear> {
+        let Some(all) = self.yaml.find(&["entryPoints"])? else { return Ok(()) };
+        for (line, name) in self.yaml.keys(all.body) {
+            if name != "mesh" && self.refuses_browsers(&name) {
+                self.remarks.push(format!(
+                    "line {}: routers with TLS on the entry point `{name}` get the options `default` of \
+                     00-tls-options.yml and refuse whoever has no client certificate, browsers among them. Those that \
+                     are for browsers ask for `browser@file`: the label \
+                     traefik.http.routers.NAME.tls.options=browser@file, or `options: \"browser@file\"` below \
+                     `http.tls` of the entry point (docs/consumers.md)",
+                    line + 1
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// An entry point with TLS and without options of its own. It is only looked at: what is not understood of it
+    /// is no obstacle.
+    fn refuses_browsers(&self, name: &str) -> bool {
+        let value = |way: &[&str]| {
+            let way = [&["entryPoints", name], way].concat();
+            self.yaml.find(&way).ok().flatten().map(|node| node.value)
+        };
+        let port = |text: String| text.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part == "443");
+        let tls = value(&["http", "tls"]);
+        let options = value(&["http", "tls", "options"]).unwrap_or_default();
+        let address = value(&["address"]).or_else(|| value(&[]));
+        !options.contains('@') && (tls.is_some() || address.is_some_and(port))
     }
 
     /// Finds the way, and makes what is missing of it.
@@ -245,6 +289,11 @@ const PUSHED: &str = "00-tls-options.yml";
 pub(crate) fn edit_installer(text: &str) -> Edited {
     let mut edited = Edited { text: text.to_owned(), ..Edited::default() };
     if text.contains(PUSHED) {
+        let names = FILES.iter().filter_map(|(path, ..)| path.rsplit('/').next());
+        let missing = names.filter(|name| !text.contains(name));
+        edited
+            .remarks
+            .extend(missing.map(|name| format!("does not push {name} into {DYNAMIC} of the container")));
         return edited;
     }
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
@@ -268,8 +317,8 @@ pub(crate) fn edit_installer(text: &str) -> Edited {
     edited
 }
 
-const PUSH: &str = r#"# Options that demand client certificates, and the certificate to serve: before Traefik starts.
-for file in 00-tls-options.yml 10-certificates.yml; do
+const PUSH: &str = r#"# Options that demand client certificates, the certificate to serve, and transports: before Traefik starts.
+for file in 00-tls-options.yml 10-certificates.yml 20-internal.yml; do
     if ! pct push "$CTID" "/usr/local/phoenix_hypervisor/etc/traefik/dynamic/${file}" "/etc/traefik/dynamic/${file}"; then
         log_fatal "Failed to push ${file} into container $CTID."
     fi

@@ -25,6 +25,7 @@ pub(super) fn lints(entry: &Entry) -> Vec<Lint> {
     let mut found = Vec::new();
     found.extend(reloads_docker(&commands));
     found.extend(recreates_secret(&commands));
+    found.extend(restarts_traefik(&commands));
     found.extend(forgets_nginx(entry, &commands));
     found.extend(picks_up_nothing(entry, argv));
     if let Some(call) = GuestCall::of(argv) {
@@ -134,6 +135,22 @@ fn recreates_secret(commands: &[Vec<String>]) -> Option<Lint> {
     (does("rm") && does("create")).then(|| Lint {
         message: "`docker secret rm` fails while a service uses the secret, and `create` then fails, too".to_owned(),
         help: "make secrets with new names and swap them in one `docker service update --secret-rm … --secret-add …`",
+    })
+}
+
+/// Traefik takes new certificates without one, and a restart closes its listeners while running requests end.
+fn restarts_traefik(commands: &[Vec<String>]) -> Option<Lint> {
+    let hit = commands.iter().find(|words| match program(words) {
+        "systemctl" => {
+            unit(words, "traefik") && ["restart", "try-restart"].iter().any(|verb| has(words, verb))
+        }
+        "service" => has(words, "traefik") && has(words, "restart"),
+        _ => false,
+    })?;
+    Some(Lint {
+        message: format!("`{}` loses the requests of the moment and gains nothing", hit.join(" ")),
+        help: "Traefik serves a new certificate after `systemctl reload traefik`, and reads those of its providers \
+               for every connection: an entry for Docker's API needs no command",
     })
 }
 

@@ -159,6 +159,7 @@ fn a_tree_with_our_own_files_needs_nothing_of_them() {
         ("traefik/traefik.yml.template", "etc/traefik/traefik.yml.template"),
         ("traefik/dynamic/00-tls-options.yml", "etc/traefik/dynamic/00-tls-options.yml"),
         ("traefik/dynamic/10-certificates.yml", "etc/traefik/dynamic/10-certificates.yml"),
+        ("traefik/dynamic/20-internal.yml", "etc/traefik/dynamic/20-internal.yml"),
     ];
     fs::create_dir(installed(&dir, "etc/traefik/dynamic")).unwrap();
     for (file, place) in files {

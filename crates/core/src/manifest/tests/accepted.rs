@@ -43,7 +43,8 @@ fn the_two_entries_of_the_plan_are_valid_as_they_stand() {
   }
 ]"#,
     );
-    assert!(parsed.diagnostics.is_empty(), "{}", parsed.diagnostics);
+    let restart = problem(&parsed, "[1].post_renewal_command", "loses the requests of the moment");
+    assert_eq!((restart.severity, parsed.diagnostics.len()), (Severity::Warning, 1));
     let entries = parsed.manifest.unwrap().entries;
     assert_eq!(entries[0].name.as_str(), "docker-daemon");
     assert_eq!(names(&entries[0].sans), ["docker-daemon.internal.thinkheads.ai", "10.0.0.111"]);

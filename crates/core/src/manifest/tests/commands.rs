@@ -202,6 +202,19 @@ fn replacing_a_secret_in_place_is_known_to_fail() {
 }
 
 #[test]
+fn restarting_traefik_is_known_to_lose_requests_for_nothing() {
+    linted(&[
+        ("pct exec 102 -- systemctl restart traefik", "loses the requests of the moment"),
+        ("pct exec 102 -- systemctl try-restart traefik.service", "loses the requests"),
+        ("pct exec 102 -- service traefik restart", "loses the requests"),
+        ("pct exec 102 -- /bin/sh -c 'mv a b && systemctl --no-block restart traefik'", "loses the requests"),
+        ("pct exec 102 -- systemctl reload traefik", ""),
+        ("pct exec 102 -- systemctl reload-or-restart traefik", ""),
+        ("pct exec 102 -- /bin/sh -c 'systemctl reload traefik; systemctl restart nginx'", ""),
+    ]);
+}
+
+#[test]
 fn calls_into_guests_are_looked_through() {
     linted(&[
         ("pct exec 101 -- 'systemctl restart nginx'", "spaces included"),
