@@ -53,7 +53,7 @@ fi
 has=$(docker service inspect "$service" \
   --format '{{range .Spec.TaskTemplate.ContainerSpec.Secrets}}{{.SecretName}} {{.File.Name}}{{"\n"}}{{end}}')
 
-changes=() old=() created=()
+changes=() old=() created=() bases=()
 discard() {
   local name
   for name in ${created[@]+"${created[@]}"}; do docker secret rm "$name" >/dev/null 2>&1 || true; done
@@ -64,6 +64,7 @@ for spec in "$@"; do
   target=${spec%%=*}
   IFS=: read -r file mode base <<<"${spec#*=}"
   fresh=$base.$generation
+  bases+=("$base")
   present=$(awk -v target="$target" '$2 == target { print $1 }' <<<"$has")
   [ "$present" != "$fresh" ] || continue
   make_secret "$fresh" "$file"
@@ -80,6 +81,16 @@ update_state() {
   docker service inspect "$service" --format '{{with .UpdateStatus}}{{.State}}{{end}}' || echo unknown
 }
 
+# Secrets of other generations, also those of an update that was not waited for to its end.
+clear_up() {
+  local name
+  for name in $(docker secret ls --filter label=phoenix.certificate --format '{{.Name}}'); do
+    case " ${bases[*]} " in *" ${name%.*} "*) ;; *) continue ;; esac
+    [ "${name##*.}" != "$generation" ] || continue
+    docker secret rm "$name" >/dev/null || say "$name is still used by another service, and stays"
+  done
+}
+
 if [ ${#changes[@]} -eq 0 ]; then
   case $(update_state) in
     updating | rollback_started | unknown)
@@ -87,6 +98,7 @@ if [ ${#changes[@]} -eq 0 ]; then
       exit 1
       ;;
   esac
+  clear_up
   echo "unchanged: $service has generation $generation"
   exit 0
 fi
@@ -112,7 +124,9 @@ case $ended:$state in
     ;;
 esac
 created=()
+clear_up
+# What the service had before it had generations.
 for name in ${old[@]+"${old[@]}"}; do
-  docker secret rm "$name" >/dev/null || say "$name is still used by another service, and stays"
+  ! docker secret inspect "$name" >/dev/null 2>&1 || docker secret rm "$name" >/dev/null || say "$name is still used by another service, and stays"
 done
 echo "rotated: $service has generation $generation"
