@@ -2,11 +2,12 @@
 //! [`Breaker`](phoenix_core::breaker::Breaker) to know.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use phoenix_core::breaker::{self, Breaker};
-use phoenix_core::lifecycle::Availability;
+use phoenix_core::breaker::{self, Breaker, Ended, Trial, in_order};
+use phoenix_core::lifecycle::{Availability, RefusedAnswers};
 use phoenix_core::manifest::Entry;
 use phoenix_core::name::{AbsolutePath, IssuerName};
 use phoenix_core::reason::{Reason, Trouble};
@@ -33,8 +34,7 @@ pub(crate) struct Authority {
     permits: Arc<Semaphore>,
     /// How often it was found out of reach, for the jobs that wait for their turn.
     outages: Arc<AtomicU64>,
-    /// The entry that tries it, if its clock differs.
-    tried_by: Option<AbsolutePath>,
+    trial: Trial<AbsolutePath>,
 }
 
 /// What is new about the issuers.
@@ -127,25 +127,13 @@ impl Authorities {
         breaker::availability(known.map(|authority| &authority.breaker), now)
     }
 
-    /// The entry's issuers that have a client, those that can be asked, or are to be tried, first. Of an issuer whose
-    /// clock differs nothing is wanted besides.
-    pub(crate) fn doors(&self, entry: &Entry) -> Vec<Door> {
-        let door = |authority: &Authority| {
-            Some(Door {
-                name: authority.settings.name.clone(),
-                client: authority.client.clone()?,
-                permits: authority.permits.clone(),
-                outages_before: authority.outages.load(Ordering::Relaxed),
-                outages: authority.outages.clone(),
-            })
-        };
-        let known: Vec<&Authority> = entry.issuers.iter().filter_map(|name| self.0.get(name)).collect();
-        let (first, other): (Vec<_>, Vec<_>) = known
-            .into_iter()
-            .partition(|authority| authority.breaker.usable() || authority.breaker.is_tried());
-        let pointless = |authority: &&Authority| !first.is_empty() && authority.breaker.has_other_clock();
-        let other: Vec<_> = other.into_iter().filter(|authority| !pointless(authority)).collect();
-        first.into_iter().chain(other).filter_map(door).collect()
+    /// The entry's issuers that have a client, in the order in which it asks them; see [`in_order`]. `refused` tells
+    /// whose answers were of no use to it.
+    pub(crate) fn doors(&self, entry: &Entry, refused: &RefusedAnswers) -> Vec<Door> {
+        let preferred = refused.preferred(&entry.issuers);
+        let known = preferred.into_iter().filter_map(|name| self.0.get(name));
+        let ordered = in_order(&entry.key_path, known, |authority| (&authority.breaker, &authority.trial));
+        ordered.into_iter().filter_map(Authority::door).collect()
     }
 
     /// An issuer answered: a certificate, or a refusal of its own. True when whoever waits for it is to be told.
@@ -188,35 +176,19 @@ impl Authorities {
         self.0.get_mut(name).is_some_and(|authority| authority.breaker.clock_agrees())
     }
 
-    /// The entry is about to ask its issuers: the first of those whose clock differs and that are due is tried by it, and
-    /// by no other meanwhile. Those after one that can be asked are not.
-    pub(crate) fn begin_trials(&mut self, entry: &Entry, now: Timestamp) {
-        for name in &entry.issuers {
-            let Some(authority) = self.0.get_mut(name) else { continue };
-            if authority.breaker.usable() {
-                return;
-            }
-            if authority.breaker.begin_trial(now) {
-                authority.tried_by = Some(entry.key_path.clone());
-                return;
-            }
-        }
+    /// The entry is about to ask its issuers, in the order that `refused` leads to: see [`Trial::begin`].
+    pub(crate) fn begin_trials(&mut self, entry: &Entry, refused: &RefusedAnswers, now: Timestamp) {
+        let _ =
+            refused.preferred(&entry.issuers).into_iter().try_for_each(|name| match self.0.get_mut(name) {
+                Some(Authority { trial, breaker, .. }) => trial.begin(breaker, &entry.key_path, now),
+                None => ControlFlow::Continue(()),
+            });
     }
 
-    /// Work of an entry ended. What it was trying and learnt nothing of, others may try. `gave` is the issuer that gave
-    /// it a certificate which is still to be installed; `asked` is whether any was asked.
-    pub(crate) fn end_trials(
-        &mut self,
-        entry: &AbsolutePath,
-        gave: Option<&IssuerName>,
-        asked: bool,
-        now: Timestamp,
-    ) {
-        let trying =
-            |name: &IssuerName, one: &Authority| one.tried_by.as_ref() == Some(entry) && gave != Some(name);
-        for (_, authority) in self.0.iter_mut().filter(|(name, one)| trying(name, one)) {
-            authority.tried_by = None;
-            authority.breaker.end_trial(asked, now);
+    /// Work of an entry ended; see [`Trial::end`].
+    pub(crate) fn end_trials(&mut self, entry: &AbsolutePath, ended: Ended<'_>, now: Timestamp) {
+        for (name, Authority { trial, breaker, .. }) in &mut self.0 {
+            trial.end(breaker, entry, name, ended, now);
         }
     }
 
@@ -326,10 +298,21 @@ impl Authority {
             skew: None,
             permits: Arc::new(Semaphore::new(concurrency)),
             outages: Arc::default(),
-            tried_by: None,
+            trial: Trial::default(),
         };
         authority.breaker.approach(authority.look().is_some());
         authority
+    }
+
+    /// What a job needs to ask it, if there is a way.
+    fn door(&self) -> Option<Door> {
+        Some(Door {
+            name: self.settings.name.clone(),
+            client: self.client.clone()?,
+            permits: self.permits.clone(),
+            outages_before: self.outages.load(Ordering::Relaxed),
+            outages: self.outages.clone(),
+        })
     }
 
     fn inform(&mut self, facts: &IssuerFacts) {

@@ -51,11 +51,11 @@ impl IssuerNews {
     /// What the end of an installation tells of the issuer that gave the certificate.
     fn of_install<T>(name: IssuerName, result: &Result<T, Trouble>) -> Vec<Self> {
         match result {
-            Ok(_) => vec![Self::ClockAgrees { name }],
             Err(trouble) if trouble.reason == Reason::ClockDiffers => {
                 vec![Self::ClockDiffers { name, trouble: trouble.clone() }]
             }
-            Err(_) => Vec::new(),
+            Err(trouble) if !trouble.reason.shows_that_clocks_agree() => Vec::new(),
+            _ => vec![Self::ClockAgrees { name }],
         }
     }
 }

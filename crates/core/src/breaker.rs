@@ -7,11 +7,13 @@
 //! use. Whether the clocks agree again shows in a certificate alone: one entry at a time asks for one ([`clock`]).
 
 mod clock;
+mod trial;
 mod turns;
 
 use std::time::Duration;
 
 use self::clock::Disagreement;
+pub use self::trial::{Ended, Trial, in_order};
 pub use self::turns::Turns;
 use crate::lifecycle::Availability;
 use crate::reason::{Reason, Trouble};

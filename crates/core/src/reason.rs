@@ -266,6 +266,12 @@ impl Reason {
         matches!(self, Self::ClockDiffers | Self::WrongAnswer | Self::EkuRefused)
     }
 
+    /// A certificate that an issuer gave was refused for something else although it is valid at this host's time.
+    pub const fn shows_that_clocks_agree(self) -> bool {
+        // A wrong answer may be wrong in its time too.
+        matches!(self, Self::EkuRefused)
+    }
+
     /// What lies on the paths cannot be seen: they, or the storage that they are on, are at fault.
     pub const fn hides_the_files(self) -> bool {
         matches!(

@@ -1,11 +1,13 @@
 //! The CA: what it answers, and what the daemon makes of that.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use phoenix_core::breaker::{Breaker, availability};
 use phoenix_core::facts::LeafFacts;
 use phoenix_core::lifecycle::Availability;
 use phoenix_core::manifest::Entry;
+use phoenix_core::name::IssuerName;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::time::Timestamp;
 
@@ -14,7 +16,7 @@ use crate::site::Certificate;
 /// How far back certificates are dated, as Step-CA does.
 const BACKDATED: Duration = Duration::from_secs(60);
 
-/// The one CA of a scenario.
+/// The one CA of a scenario. Where an entry names several issuers, all are it, but some of them may lie.
 #[derive(Clone, Debug)]
 pub(crate) struct Authority {
     pub(crate) breaker: Breaker,
@@ -22,6 +24,8 @@ pub(crate) struct Authority {
     pub(crate) trouble: Option<Trouble>,
     pub(crate) lifetime: Duration,
     pub(crate) root: u32,
+    /// Those of an entry's issuers that give certificates for another key.
+    pub(crate) lying: BTreeSet<IssuerName>,
     /// Certificates made so far.
     pub(crate) made: u32,
 }
@@ -33,6 +37,7 @@ impl Authority {
             trouble: None,
             lifetime: Duration::from_secs(86_400),
             root: 1,
+            lying: BTreeSet::new(),
             made: 0,
         }
     }

@@ -8,6 +8,7 @@ use phoenix_core::lifecycle::{
     Action, Event, Offer, Stage, Verification, delivered_by_command, verify_digest,
 };
 use phoenix_core::manifest::{Entry, Usage, Verify};
+use phoenix_core::name::IssuerName;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::waves::has_run;
 
@@ -159,7 +160,11 @@ impl World {
             _ => self.trouble("storage")?,
         }
         let offer = match action {
-            Action::Install(offer) => self.offers.remove(&offer.chain),
+            Action::Install(offer) => {
+                let certificate = self.offers.remove(&offer.chain);
+                self.ca.lying.get(&offer.issuer).map_or(Ok(()), |issuer| Err(of_no_use(issuer)))?;
+                certificate
+            }
             _ => None,
         };
         if let Some(certificate) = &offer {
@@ -202,11 +207,13 @@ impl World {
         }
         let certificate = self.ca.make(entry, self.now);
         let chain = format!("chain of {}", certificate.leaf.serial);
-        self.trace.issued(self.now, name, &certificate.leaf);
+        let refused = self.entries.get(name).map(|tracked| tracked.state.memory.refused.clone());
+        let issuer = refused.unwrap_or_default().preferred(&entry.issuers).first().copied().cloned();
+        let issuer = issuer.ok_or_else(|| (Stage::Issue, Trouble::new(Reason::Internal, "no issuer")))?;
+        let which = if entry.issuers.len() > 1 { format!("issuer {issuer}") } else { "the CA".to_owned() };
+        self.trace.issued(self.now, name, &which, &certificate.leaf);
         self.offers.insert(chain.clone(), certificate);
         let reachable = self.reachable(name, entry);
-        let issuer = entry.issuers.first().cloned();
-        let issuer = issuer.ok_or_else(|| (Stage::Issue, Trouble::new(Reason::Internal, "no issuer")))?;
         let ailing = self.ailing(name, entry);
         Ok(Offer { stage: "stage".into(), issuer, chain, reachable, ailing })
     }
@@ -313,6 +320,14 @@ fn refuse(entry: &Entry, certificate: &Certificate) -> Result<(), Trouble> {
     let message = "The certificate that issuer `phoenix` gave is refused: it has further extended key usages, which \
                    `strict_eku` forbids: check the CA's certificate template. Nothing on disk was changed.";
     Err(Trouble::new(Reason::EkuRefused, message))
+}
+
+/// What the executor says of a certificate for another key.
+fn of_no_use(issuer: &IssuerName) -> Trouble {
+    let message = format!(
+        "The certificate that issuer `{issuer}` gave is refused: it is for another key. Nothing on disk was changed."
+    );
+    Trouble::new(Reason::WrongAnswer, message)
 }
 
 /// What is seen at a consumer that answers honestly.

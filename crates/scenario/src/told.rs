@@ -58,9 +58,9 @@ impl Trace {
         }
     }
 
-    pub(crate) fn issued(&mut self, at: Timestamp, name: &str, leaf: &LeafFacts) {
+    pub(crate) fn issued(&mut self, at: Timestamp, name: &str, issuer: &str, leaf: &LeafFacts) {
         let (serial, end) = (&leaf.serial, stamp(leaf.not_after));
-        self.line(at, name, &format!("the CA gives certificate {serial}, valid until {end}"));
+        self.line(at, name, &format!("{issuer} gives certificate {serial}, valid until {end}"));
     }
 
     /// A command begins: for several entries at once, that is told.

@@ -23,6 +23,14 @@ url = "https://ca.internal.thinkheads.ai:9000"
 root = "/srv/ca/root.crt"
 provisioner = "admin@thinkheads.ai"
 password_file = "/srv/ca/password.txt"
+
+[[issuer]]
+name = "second"
+type = "step-ca"
+url = "https://second.internal.thinkheads.ai:9000"
+root = "/srv/second/root.crt"
+provisioner = "admin@thinkheads.ai"
+password_file = "/srv/second/password.txt"
 "#;
 
 type Told = Result<Vec<String>, String>;
@@ -269,6 +277,10 @@ impl World {
                 let words = "Issuer phoenix (https://ca.internal.thinkheads.ai:9000) refuses the connection.";
                 self.ca.trouble = Some(Trouble::new(Reason::CaUnreachable, words));
             }
+            ("lies", issuer) => {
+                self.ca.lying.insert(issuer.parse().map_err(|error| format!("{error}"))?);
+            }
+            ("honest", _) => self.ca.lying.clear(),
             ("lifetime", time) => self.ca.lifetime = duration(time)?,
             ("unready", why) => self.ca.breaker.hinder(Some(trouble(why)?)),
             ("ready", _) => {

@@ -1,4 +1,6 @@
 use async_trait::async_trait;
+use phoenix_core::lifecycle::{Context, Event, Offer, Phase, Stage, State, Work, step};
+use phoenix_core::schedule::Jitter;
 use phoenix_issuers::{IssueError, Issued, Order, TokenMinter};
 use serde_json::json;
 
@@ -51,7 +53,8 @@ fn asks(issuers: &[&str]) -> Entry {
 }
 
 fn doors(authorities: &Authorities, entry: &Entry) -> String {
-    let names: Vec<String> = authorities.doors(entry).iter().map(|door| door.name.to_string()).collect();
+    let doors = authorities.doors(entry, &RefusedAnswers::default());
+    let names: Vec<String> = doors.iter().map(|door| door.name.to_string()).collect();
     names.join(" ")
 }
 
@@ -71,7 +74,7 @@ fn an_entry_tries_the_first_of_its_issuers_that_is_due_and_none_after_one_that_c
         (&["first", "second"], 4, &["first", "second"], "", "first second"),
     ] {
         let (mut authorities, entry) = (differing(differ), asks(wanted));
-        authorities.begin_trials(&entry, later(at));
+        authorities.begin_trials(&entry, &RefusedAnswers::default(), later(at));
         assert_eq!(tried(&authorities), tries, "{differ:?} {at} {wanted:?}");
         assert_eq!(doors(&authorities, &entry), asked, "{differ:?} {at} {wanted:?}");
     }
@@ -90,7 +93,7 @@ fn issuers_out_of_reach_come_after_those_that_can_be_asked() {
 #[test]
 fn requests_that_queue_are_not_sent_once_the_clock_is_known_to_differ() {
     let mut authorities = ready();
-    let queued = authorities.doors(&asks(&["first"])).remove(0);
+    let queued = authorities.doors(&asks(&["first"]), &RefusedAnswers::default()).remove(0);
     assert!(!queued.closed_meanwhile());
     let trouble = Trouble::new(Reason::ClockDiffers, "it is valid from tomorrow.");
     authorities.clock_differs(&issuer("first"), &trouble, None, NOW);
@@ -98,32 +101,69 @@ fn requests_that_queue_are_not_sent_once_the_clock_is_known_to_differ() {
 }
 
 #[test]
-fn a_trial_that_ended_without_news_of_the_clock_is_anothers_at_once() {
-    let due = later(5);
-    for (event, gave, asked, free) in [
-        ("no request could be made", None, false, true),
-        ("the CA refused", None, true, true),
-        ("another issuer gave a certificate", Some("second"), true, true),
-        ("it gave one, which is still to be installed", Some("first"), true, false),
-    ] {
-        let (mut authorities, entry) = (differing(&["first"]), asks(&["first", "second"]));
-        authorities.begin_trials(&entry, due);
-        assert_eq!(authorities.due_calls(due), [], "{event}: one is trying");
-        authorities.end_trials(&entry.key_path, gave.map(issuer).as_ref(), asked, due);
-        assert_eq!(tried(&authorities).is_empty(), free, "{event}");
-        assert_eq!(authorities.due_calls(due), if free { vec![issuer("first")] } else { vec![] }, "{event}");
-    }
+fn while_one_entry_tries_an_issuer_all_others_ask_those_that_can_be_asked() {
+    let (mut authorities, one) = (differing(&["first"]), asks(&["first", "second"]));
+    let other = entry("db", &json!({ "issuer": ["first", "second"] }));
+    authorities.begin_trials(&one, &RefusedAnswers::default(), later(5));
+    authorities.begin_trials(&other, &RefusedAnswers::default(), later(5));
+    assert_eq!(doors(&authorities, &one), "first second");
+    assert_eq!(doors(&authorities, &other), "second", "its own would be one more certificate in vain");
+    authorities.clock_set(later(6));
+    assert_eq!(doors(&authorities, &one), "second", "the trial is over");
 }
 
 #[test]
-fn the_end_of_others_work_ends_no_trial() {
-    let (mut authorities, entry) = (differing(&["first"]), asks(&["first"]));
-    authorities.begin_trials(&entry, later(5));
+fn a_trial_is_over_with_the_work_of_the_entry_that_tries_and_with_no_others() {
+    let (mut authorities, entry) = (differing(&["first"]), asks(&["first", "second"]));
     let other: AbsolutePath = "/mnt/other/key.pem".parse().unwrap();
-    authorities.end_trials(&other, None, true, later(5));
-    assert_eq!(tried(&authorities), "first");
-    authorities.end_trials(&entry.key_path, None, true, later(5));
-    assert_eq!(tried(&authorities), "");
+    let refused = Event::Issued(Err((Stage::Issue, Trouble::new(Reason::CaForbids, "403"))));
+    authorities.begin_trials(&entry, &RefusedAnswers::default(), later(5));
+    assert_eq!(authorities.due_calls(later(5)), [], "one is trying");
+    for (key, tries) in [(&other, "first"), (&entry.key_path, "")] {
+        authorities.end_trials(key, Ended::of(&refused).unwrap(), later(5));
+        assert_eq!(tried(&authorities), tries);
+    }
+    assert_eq!(authorities.due_calls(later(5)), [issuer("first")], "another one may try at once");
+}
+
+#[test]
+fn an_issuer_whose_answer_was_of_no_use_is_asked_after_the_others() {
+    let key_of_another = Trouble::new(Reason::WrongAnswer, "it is for another key");
+    let wanted = asks(&["first", "second"]);
+    let state = refused_by(&wanted, "first", &key_of_another);
+    let order = |authorities: &Authorities| {
+        let doors = authorities.doors(&wanted, &state.memory.refused);
+        doors.iter().map(|door| door.name.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let mut authorities = ready();
+    assert_eq!(order(&authorities), "second first");
+    authorities.unreachable(&issuer("second"), Trouble::new(Reason::CaUnreachable, "refused"), NOW);
+    assert_eq!(order(&authorities), "first second", "it is asked all the same");
+    let mut authorities = differing(&["second"]);
+    assert_eq!(order(&authorities), "first");
+    authorities.begin_trials(&wanted, &state.memory.refused, later(5));
+    assert_eq!(order(&authorities), "second first", "one that gives nothing of use is no reason not to try");
+}
+
+/// The state of an entry after an answer of this issuer was refused.
+fn refused_by(entry: &Entry, name: &str, trouble: &Trouble) -> State {
+    let context = Context {
+        entry,
+        jitter: Jitter::default(),
+        availability: &Availability::Ready,
+        last_run: None,
+        invited: false,
+    };
+    let offer = Offer {
+        stage: "1".into(),
+        issuer: issuer(name),
+        chain: String::new(),
+        reachable: None,
+        ailing: None,
+    };
+    let working = State { phase: Phase::Working { work: Work::Issue, again: false }, ..State::default() };
+    let (state, _) = step(working, &context, Event::Issued(Ok(offer)), NOW);
+    step(state, &context, Event::Installed(Err(trouble.clone())), NOW).0
 }
 
 #[test]

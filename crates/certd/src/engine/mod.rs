@@ -341,7 +341,7 @@ impl Engine {
         let (state, actions) = step(std::mem::take(&mut tracked.state), &context, event, at);
         tracked.state = state;
         if actions.contains(&Action::Issue) {
-            self.authorities.begin_trials(&tracked.entry, at);
+            self.authorities.begin_trials(&tracked.entry, &tracked.state.memory.refused, at);
         } else if tracked.state.awaits_issuer {
             self.authorities.awaited(&tracked.entry, valid_until(&tracked.state), at);
         }

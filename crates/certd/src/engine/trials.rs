@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use phoenix_core::breaker::Turns;
-use phoenix_core::lifecycle::{Event, Stage};
+use phoenix_core::breaker::{Ended, Turns};
+use phoenix_core::lifecycle::Event;
 use phoenix_core::name::{AbsolutePath, IssuerName};
 use phoenix_core::time::Timestamp;
 
@@ -39,14 +39,8 @@ impl Engine {
 
     /// Work of an entry ended, and what it tells of the issuers was noted.
     pub(super) fn end_trials(&mut self, key: &AbsolutePath, event: &Event) {
-        let at = now();
-        match event {
-            Event::Issued(Ok(offer)) => self.authorities.end_trials(key, Some(&offer.issuer), true, at),
-            Event::Issued(Err((stage, _))) => {
-                self.authorities.end_trials(key, None, *stage == Stage::Issue, at);
-            }
-            Event::Installed(_) => self.authorities.end_trials(key, None, true, at),
-            _ => {}
+        if let Some(ended) = Ended::of(event) {
+            self.authorities.end_trials(key, ended, now());
         }
     }
 }

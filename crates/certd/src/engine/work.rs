@@ -128,7 +128,7 @@ impl Engine {
         Job {
             executor: self.executor.clone(),
             reference: reference(tracked),
-            doors: self.authorities.doors(&tracked.entry),
+            doors: self.authorities.doors(&tracked.entry, &tracked.state.memory.refused),
             entry: tracked.entry.clone(),
             looks: None,
             turns: self.entries.probes(),

@@ -28,14 +28,14 @@ pub(super) struct Disagreement {
     trouble: Trouble,
     /// Certificates in a row that were not valid at our time.
     trials: u32,
-    /// An entry is trying it; what else is answered was asked before, or by order of an operator.
-    trying: bool,
+    /// Since when an entry is trying it; what else is answered was asked before, or by order of an operator.
+    trying: Option<Timestamp>,
     /// The certificate of an entry that waits and is the first to expire, as far as was said.
     soonest: Option<Timestamp>,
     next_trial: Timestamp,
     next_call: Timestamp,
     /// When it was tried, the newest last, as far as that is within the hour.
-    tried: Vec<Timestamp>,
+    pub(super) tried: Vec<Timestamp>,
 }
 
 impl Disagreement {
@@ -52,7 +52,7 @@ impl Disagreement {
     }
 
     pub(super) fn clock_set(&mut self, now: Timestamp) {
-        (self.trials, self.trying) = (0, false);
+        (self.trials, self.trying) = (0, None);
         self.tried.iter_mut().for_each(|at| *at = (*at).min(now));
         self.try_at(self.next_trial.min(now), now);
     }
@@ -77,7 +77,7 @@ impl Breaker {
     pub fn clock_differs(&mut self, trouble: Trouble, soonest: Option<Timestamp>, now: Timestamp) {
         self.outages += 1;
         let (trials, tried) = match &mut self.disagreement {
-            Some(known) if !known.trying => {
+            Some(known) if known.trying.is_none() => {
                 known.trouble = trouble;
                 return;
             }
@@ -85,7 +85,7 @@ impl Breaker {
             None => (1, Vec::new()),
         };
         let mut known =
-            Disagreement { trouble, trials, trying: false, soonest, next_trial: now, next_call: now, tried };
+            Disagreement { trouble, trials, trying: None, soonest, next_trial: now, next_call: now, tried };
         known.try_at(now.plus(known.pause(soonest, now)), now);
         self.disagreement = Some(known);
     }
@@ -100,15 +100,19 @@ impl Breaker {
         self.disagreement.is_some()
     }
 
-    /// An entry is about to ask it: nobody else does until it has had the time to. False when no trial is due.
+    /// An entry is about to ask it: nobody else does until it has had the time to. False when no trial is due, or when
+    /// it cannot be asked whatever the clocks say.
     pub fn begin_trial(&mut self, now: Timestamp) -> bool {
+        if self.out_of_reach().is_some() {
+            return false;
+        }
         let due = self.disagreement.as_mut().filter(|known| known.may_be_tried(now));
         let begins = due.is_some();
         if let Some(known) = due {
             let pause = known.pause(known.soonest, now).min(LONGEST_LOOK);
             known.tried.push(now);
             known.try_at(now.plus(pause), now);
-            known.trying = true;
+            known.trying = Some(now);
         }
         begins
     }
@@ -116,17 +120,18 @@ impl Breaker {
     /// The trial under way ended and showed nothing about the clocks: another entry may try at once. `asked` is whether
     /// the issuer was asked for a certificate at all.
     pub fn end_trial(&mut self, asked: bool, now: Timestamp) {
-        let Some(known) = self.disagreement.as_mut().filter(|known| known.trying) else { return };
-        known.trying = false;
-        if !asked {
-            known.tried.pop();
+        let Some(known) = &mut self.disagreement else { return };
+        let Some(begun) = known.trying.take() else { return };
+        // Another one may have begun since.
+        if let Some(place) = known.tried.iter().rposition(|at| *at == begun).filter(|_| !asked) {
+            known.tried.remove(place);
         }
         known.try_at(now, now);
     }
 
     /// An entry is trying it.
     pub fn is_tried(&self) -> bool {
-        self.disagreement.as_ref().is_some_and(|known| known.trying)
+        self.disagreement.as_ref().is_some_and(|known| known.trying.is_some())
     }
 
     /// An entry waits for it whose own certificate is valid until `valid_until`.

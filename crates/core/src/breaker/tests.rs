@@ -241,7 +241,10 @@ fn an_issuer_that_is_out_of_reach_is_not_tried() {
     assert_eq!(breaker.trouble(), Some(&down()));
     assert_eq!(breaker.next_call(), None);
     assert!(!breaker.begin_call(later(60)));
-    assert!(breaker.answered());
+    assert!(!breaker.begin_trial(later(60)), "whoever asks another issuer does not wait for this one first");
+    breaker.hinder(Some(no_root()));
+    assert!(breaker.answered() && !breaker.begin_trial(later(60)));
+    breaker.hinder(None);
     assert_eq!(breaker.trouble(), Some(&differs()));
     assert!(breaker.begin_call(later(60)), "the timer is set again");
     breaker.approach(true);
@@ -304,8 +307,9 @@ proptest! {
                 Happening::Differs => breaker.clock_differs(differs(), None, now),
                 Happening::Agrees => { breaker.clock_agrees(); }
                 Happening::Asks => {
-                    breaker.begin_call(now);
-                    breaker.begin_trial(now);
+                    let away = breaker.out_of_reach().is_some();
+                    let (called, tries) = (breaker.begin_call(now), breaker.begin_trial(now));
+                    prop_assert!(!away || !called && !tries);
                 }
             }
             let watched = looking || breaker.next_look().is_some_and(|at| at <= now.plus(LONGEST_LOOK));

@@ -1,6 +1,10 @@
 //! What the end of a piece of work means for what is remembered.
 
-use super::{Context, Event, Memory, Offer, Stage, State, Work, delivered_by_command, rollback, verify};
+use std::time::Duration;
+
+use super::{
+    Context, Event, Memory, Offer, RefusedAnswers, Stage, State, Work, delivered_by_command, rollback, verify,
+};
 use crate::facts::Observation;
 use crate::reason::{Reason, RetryClass, Trouble};
 use crate::time::Timestamp;
@@ -50,6 +54,7 @@ pub(super) fn absorb(
             // Whether the answer is of any use shows when it is installed: until then its failures stay counted.
             state.memory.reachable = offer.reachable.or(state.memory.reachable);
             state.memory.ailing = offer.ailing;
+            state.offered_by = Some(offer.issuer.clone());
             return Some(offer);
         }
         Event::Issued(Err((stage, trouble))) => failed(state, stage, trouble, now),
@@ -84,6 +89,7 @@ pub(super) fn absorb(
         Event::Observed(Err(trouble)) => failed(state, Stage::Observe, trouble, now),
         // What the issuer gave is at fault, not the place where it was to be written.
         Event::Installed(Err(trouble)) if trouble.reason.refuses_the_answer() => {
+            note_refusal(state, context, trouble.reason, now);
             failed(state, Stage::Issue, trouble, now);
         }
         Event::Installed(Err(trouble)) => {
@@ -219,6 +225,17 @@ pub(super) fn failed(state: &mut State, stage: Stage, trouble: Trouble, now: Tim
     state.memory.fail(stage, trouble, deadline, now);
 }
 
+/// Where the clocks differ, the issuer's breaker bounds how often it is asked.
+fn note_refusal(state: &mut State, context: &Context<'_>, reason: Reason, now: Timestamp) {
+    /// The lifetime of a certificate of which nothing is known.
+    const USUAL: Duration = Duration::from_secs(86_400);
+    let Some(issuer) = state.offered_by.take().filter(|_| reason != Reason::ClockDiffers) else { return };
+    let own = state.seen.as_ref().and_then(|seen| seen.own.as_ref());
+    let lifetime = own.map(|own| own.leaf.lifetime()).or(context.entry.validity).unwrap_or(USUAL);
+    let deadline = deadline(state, Stage::Issue, now);
+    state.memory.refused.note(issuer, lifetime, deadline, now);
+}
+
 fn note_issuance(state: &mut State, context: &Context<'_>, seen: &Observation, now: Timestamp) {
     let memory = &mut state.memory;
     if !memory.reissue {
@@ -231,6 +248,7 @@ fn note_issuance(state: &mut State, context: &Context<'_>, seen: &Observation, n
     // A scheduled renewal ends an old hold; an order sets its own when it is fulfilled.
     memory.hold = None;
     memory.reissue = false;
+    memory.refused = RefusedAnswers::default();
     if context.entry.command.is_none() {
         memory.reactivate = false;
     }

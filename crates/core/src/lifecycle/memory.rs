@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::notice::{KnownCopy, Notice};
 use super::order::Order;
+use super::refused::RefusedAnswers;
 use super::rollback::Rollback;
 use crate::facts::{Deed, Served};
 use crate::reason::{Reason, RetryClass, Trouble};
@@ -113,6 +114,9 @@ pub struct Memory {
     /// When certificates were issued without an operator's request, newest last.
     #[serde(default, skip_serializing_if = "is_default")]
     pub issued: Vec<Timestamp>,
+    /// Answers of issuers that were refused since.
+    #[serde(default)]
+    pub refused: RefusedAnswers,
     /// Expiry of the certificate that went all the way last: what consumers use until the next one has.
     #[serde(default, skip_serializing_if = "is_default")]
     pub in_use_until: Option<Timestamp>,
@@ -189,7 +193,12 @@ impl Memory {
     pub fn unblock(&mut self, stage: Stage, now: Timestamp) -> bool {
         let failure = self.failures.get_mut(&stage);
         let blocked = failure.filter(|failure| failure.trouble.reason.class() == RetryClass::Blocked);
-        blocked.map(|failure| failure.next_attempt_at = failure.next_attempt_at.min(now)).is_some()
+        let unblocks =
+            blocked.map(|failure| failure.next_attempt_at = failure.next_attempt_at.min(now)).is_some();
+        if unblocks && stage == Stage::Issue {
+            self.refused.ask_again();
+        }
+        unblocks
     }
 
     /// Moves what lies after `now` back to it, spacing included: the clock was set back, and waits counted from a
@@ -207,6 +216,7 @@ impl Memory {
             rewound |= *at > now;
             *at = (*at).min(now);
         }
+        rewound |= self.refused.rewind(now);
         let back = self.rollback.as_mut().is_some_and(|rollback| rollback.rewind(now));
         rewound || back
     }
@@ -235,6 +245,7 @@ impl Memory {
     /// same is not asked faster and faster. As after any failure, what consumers have left bounds the wait.
     pub fn hurry(&mut self, stage: Stage, valid_until: Option<Timestamp>, now: Timestamp) {
         const AT_ONCE: u32 = 3;
+        let earliest = self.earliest(stage);
         if let Some(failure) = self.failures.get_mut(&stage) {
             let late = failure.attempts.saturating_sub(AT_ONCE);
             let class = failure.trouble.reason.class();
@@ -244,7 +255,7 @@ impl Memory {
                 let spacing = |until| crate::backoff::spacing(class, late, until, now);
                 spacing(None).min(spacing(valid_until))
             };
-            let next = now.plus(wait);
+            let next = now.plus(wait).max(earliest);
             // Where the issuer's breaker lets one entry ask at a time, that is spacing enough.
             let chosen = failure.trouble.reason == Reason::ClockDiffers;
             failure.next_attempt_at = if chosen { failure.next_attempt_at.min(next) } else { next };
@@ -267,11 +278,17 @@ impl Memory {
 
     /// Waits no longer for `stage` than after a failure now.
     pub fn shorten(&mut self, stage: Stage, valid_until: Option<Timestamp>, now: Timestamp) {
+        let earliest = self.earliest(stage);
         if let Some(failure) = self.failures.get_mut(&stage) {
             let class = failure.trouble.reason.class();
             let wait = crate::backoff::spacing(class, failure.attempts.max(1), valid_until, now);
-            failure.next_attempt_at = failure.next_attempt_at.min(now.plus(wait));
+            failure.next_attempt_at = failure.next_attempt_at.min(now.plus(wait).max(earliest));
         }
+    }
+
+    /// Before when nothing is tried again in `stage`, whatever spacing says.
+    fn earliest(&self, stage: Stage) -> Timestamp {
+        self.refused.not_before().filter(|_| stage == Stage::Issue).unwrap_or_default()
     }
 
     /// Forgets the failure of `stage`.
@@ -292,7 +309,7 @@ impl Memory {
         } else {
             crate::backoff::spacing(class, attempts, valid_until, now)
         };
-        let next_attempt_at = now.plus(wait);
+        let next_attempt_at = now.plus(wait).max(self.earliest(stage));
         self.failures.insert(stage, Failure { trouble, at: now, attempts, next_attempt_at });
     }
 }

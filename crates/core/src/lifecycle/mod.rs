@@ -12,6 +12,7 @@ mod event;
 mod memory;
 mod notice;
 mod order;
+mod refused;
 mod rollback;
 mod rule;
 mod standing;
@@ -26,6 +27,7 @@ pub use event::{Action, Event, Offer, Request};
 pub use memory::{Failure, Hold, Memory, Reach, Stage};
 pub use notice::{KnownCopy, Notice};
 pub use order::Order;
+pub use refused::RefusedAnswers;
 pub use rollback::{Rollback, Step as RollbackStep, is_rolled_back};
 pub use rule::Rule;
 pub use standing::{Standing, delivered_by_command, is_own, serves, standing};
@@ -35,6 +37,7 @@ use completion::{absorb, absorb_overruled, failed};
 use survey::Survey;
 
 use crate::facts::Observation;
+use crate::name::IssuerName;
 use crate::reason::{Reason, RetryClass, Trouble};
 use crate::rules::Finding;
 use crate::time::Timestamp;
@@ -50,6 +53,8 @@ pub struct State {
     pub finding: Option<Finding>,
     /// It waits for an issuer and has no timer of its own.
     pub awaits_issuer: bool,
+    /// The issuer whose certificate is being installed.
+    pub offered_by: Option<IssuerName>,
     /// The work under way was begun before the newest order.
     pub overruled: bool,
     /// How far it has come, as seen since the last order.
@@ -93,6 +98,7 @@ pub fn step(mut state: State, context: &Context<'_>, event: Event, now: Timestam
             state.memory.failures.clear();
             // What an edit asks for is an operator's wish, and no loop.
             state.memory.issued.clear();
+            state.memory.refused = RefusedAnswers::default();
             look(&mut state, &mut actions);
         }
         Event::IssuerBack => {

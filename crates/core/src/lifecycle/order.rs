@@ -93,6 +93,7 @@ pub(super) fn accept(memory: &mut Memory, request: &Request, now: Timestamp) {
     memory.reverify |= (request.redeploy || request.reverify) && reach.covers(Stage::Verify);
     memory.hold = memory.hold.take().and_then(|hold| widened(hold, reach));
     memory.failures.retain(|stage, _| !reach.covers(*stage));
+    memory.refused.ask_again();
     rollback::hurry(memory, now);
 }
 

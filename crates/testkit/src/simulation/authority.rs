@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use phoenix_core::breaker::{self, Breaker, Turns};
-use phoenix_core::lifecycle::Availability;
+use phoenix_core::breaker::{self, Breaker, Trial, Turns};
+use phoenix_core::lifecycle::{Availability, Memory};
 use phoenix_core::manifest::Entry;
 use phoenix_core::name::IssuerName;
 use phoenix_core::reason::{Reason, Trouble};
@@ -82,8 +82,7 @@ pub(super) struct Known {
     pub(super) version: Option<u64>,
     /// Who was called to try it.
     pub(super) turns: Turns<usize>,
-    /// The entry that tries it.
-    pub(super) tried_by: Option<usize>,
+    pub(super) trial: Trial<usize>,
     /// Requests under way.
     pub(super) busy: usize,
     /// Jobs that wait for their turn.
@@ -98,7 +97,7 @@ impl Known {
             breaker,
             version: None,
             turns: Turns::default(),
-            tried_by: None,
+            trial: Trial::default(),
             busy: 0,
             waiting: VecDeque::new(),
         }
@@ -125,29 +124,37 @@ pub(super) fn doors(entry: &Entry, names: &[IssuerName]) -> Vec<usize> {
     entry.issuers.iter().filter_map(place).collect()
 }
 
-/// Those of `doors` that can be asked first, then the others.
-pub(super) fn in_order(doors: &[usize], known: &[Known]) -> Vec<usize> {
-    let breaker = |door: usize| &known[door].breaker;
-    let (first, other): (Vec<usize>, Vec<_>) =
-        doors.iter().partition(|door| breaker(**door).usable() || breaker(**door).is_tried());
-    let pointless = |door: &usize| !first.is_empty() && breaker(*door).has_other_clock();
-    let other: Vec<usize> = other.into_iter().filter(|door| !pointless(door)).collect();
-    first.into_iter().chain(other).collect()
+/// The CAs that an entry asks, in this order.
+pub(super) fn in_order(
+    key: usize,
+    entry: &Entry,
+    names: &[IssuerName],
+    known: &[Known],
+    memory: &Memory,
+) -> Vec<usize> {
+    let of = |door: &usize| (&known[*door].breaker, &known[*door].trial);
+    breaker::in_order(&key, preferred(entry, names, memory), of)
 }
 
-/// The entry `key` is about to ask `doors`: the first of those whose clock differs and that are due is tried by it, and
-/// by no other meanwhile.
-pub(super) fn begin_trials(key: usize, doors: &[usize], known: &mut [Known], now: Timestamp) {
-    for door in doors {
-        let known = &mut known[*door];
-        if known.breaker.usable() {
-            return;
-        }
-        if known.breaker.begin_trial(now) {
-            known.tried_by = Some(key);
-            return;
-        }
-    }
+/// The entry `key` is about to ask.
+pub(super) fn begin_trials(
+    key: usize,
+    entry: &Entry,
+    names: &[IssuerName],
+    known: &mut [Known],
+    memory: &Memory,
+    now: Timestamp,
+) {
+    let _ = preferred(entry, names, memory).into_iter().try_for_each(|door| {
+        let Known { breaker, trial, .. } = &mut known[door];
+        trial.begin(breaker, &key, now)
+    });
+}
+
+/// The CAs that an entry names, in the order in which it would ask them.
+fn preferred(entry: &Entry, names: &[IssuerName], memory: &Memory) -> Vec<usize> {
+    let place = |name: &IssuerName| names.iter().position(|known| known == name);
+    memory.refused.preferred(&entry.issuers).into_iter().filter_map(place).collect()
 }
 
 /// Whether one of `doors` can be asked.

@@ -143,7 +143,8 @@ impl World {
         }
         tracked.state = state;
         if actions.contains(&Action::Issue) {
-            authority::begin_trials(key, &tracked.doors, &mut self.daemon.known, at);
+            let (entry, memory) = (&tracked.entry, &tracked.state.memory);
+            authority::begin_trials(key, entry, &self.names, &mut self.daemon.known, memory, at);
         } else if tracked.state.awaits_issuer {
             let until = valid_until(&tracked.state);
             tracked.doors.iter().for_each(|door| self.daemon.known[*door].breaker.awaited(until, at));

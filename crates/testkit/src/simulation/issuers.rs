@@ -1,11 +1,13 @@
 //! What the daemon makes of the CAs, and what it means for the entries that wait for them.
 
+use phoenix_core::breaker::Ended;
 use phoenix_core::lifecycle::{Event, Stage, valid_until};
 use phoenix_core::reason::{Reason, RetryClass, Trouble};
 use phoenix_core::time::Timestamp;
 
 use super::Bug;
 use super::activity::Activity;
+use super::authority::Known;
 use super::daemon::Tracked;
 use super::world::{Happening, World};
 
@@ -41,18 +43,10 @@ impl World {
 
     /// Work of an entry ended, and what it tells of the CAs was noted: what it was trying others may try.
     pub(super) fn end_trials(&mut self, key: usize, event: &Event) {
+        let Some(ended) = Ended::of(event) else { return };
         let at = self.clock.wall();
-        let (gave, asked) = match event {
-            Event::Issued(Ok(offer)) => (Some(&offer.issuer), true),
-            Event::Issued(Err((stage, _))) => (None, *stage == Stage::Issue),
-            Event::Installed(_) => (None, true),
-            _ => return,
-        };
-        for (known, name) in self.daemon.known.iter_mut().zip(&self.names) {
-            if known.tried_by == Some(key) && gave != Some(name) {
-                known.tried_by = None;
-                known.breaker.end_trial(asked, at);
-            }
+        for (Known { trial, breaker, .. }, name) in self.daemon.known.iter_mut().zip(&self.names) {
+            trial.end(breaker, &key, name, ended, at);
         }
     }
 
@@ -75,8 +69,8 @@ impl World {
                 let soonest = self.first_to_expire(issuer).map(|(until, _)| until);
                 self.daemon.known[issuer].breaker.clock_differs(trouble, soonest, at);
             }
-            Some(_) => {}
-            None => {
+            Some(trouble) if !trouble.reason.shows_that_clocks_agree() => {}
+            _ => {
                 let agrees = self.plan.bug != Some(Bug::ClockNeverAgrees)
                     && self.daemon.known[issuer].breaker.clock_agrees();
                 if agrees {

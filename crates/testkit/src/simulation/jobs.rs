@@ -32,7 +32,8 @@ impl World {
             Action::WakeAt(_) | Action::Remember => return,
             Action::Observe => Errand::Observe,
             Action::Issue => {
-                let order = authority::in_order(&tracked.doors, &self.daemon.known);
+                let (entry, memory) = (&tracked.entry, &tracked.state.memory);
+                let order = authority::in_order(key, entry, &self.names, &self.daemon.known, memory);
                 let door =
                     |issuer: usize| Door { issuer, outages: self.daemon.known[issuer].breaker.outages() };
                 Errand::Prepare(order.into_iter().rev().map(door).collect())

@@ -52,6 +52,22 @@ fn what_never_came_to_the_issuer_does_not_count() {
     );
 }
 
+/// The first trial goes on for so long that a second one is begun, and then turns out never to have been one: one of the
+/// two is counted, with its own time.
+#[test]
+fn a_trial_that_never_was_takes_none_from_the_count_that_was() {
+    let mut breaker = open(true);
+    breaker.clock_differs(differs(), None, NOW);
+    for begun in [5, 3000] {
+        assert!(breaker.begin_trial(later(begun)));
+    }
+    breaker.end_trial(false, later(3001));
+    let tried = |breaker: &Breaker| breaker.disagreement.as_ref().unwrap().tried.clone();
+    assert_eq!(tried(&breaker), [later(5)]);
+    breaker.end_trial(false, later(3002));
+    assert_eq!(tried(&breaker), [later(5)], "it is over");
+}
+
 #[test]
 fn a_clock_that_goes_back_does_not_make_many_trials_forgotten() {
     let day_before = NOW.minus(HOUR * 24);
