@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
-use phoenix_core::lifecycle::{Event, Memory, Reach, Request};
+use phoenix_core::lifecycle::{Event, Memory, Reach, Request, Stage};
 use phoenix_core::manifest::{Entry, RenewBefore, San};
 
 use super::activity::Activity;
@@ -29,7 +29,17 @@ impl World {
         if self.daemon.up.is_some() {
             self.watch.disturbed(key, 0, 1, self.clock.now);
             self.watch.issuances.order(self.clock.now);
-            self.send(key, if kind == 5 { Event::OrderedBack } else { Event::Ordered(request) });
+            if kind == 5 {
+                return self.send(key, Event::OrderedBack);
+            }
+            let before = self.daemon.tracked[key].as_ref().map(|tracked| tracked.state.memory.clone());
+            self.send(key, Event::Ordered(request.clone()));
+            let after = self.daemon.tracked[key].as_ref().map(|tracked| &tracked.state.memory);
+            if let Some((before, after)) = before.zip(after)
+                && let Some(what) = goes_beyond(&request, &before, after)
+            {
+                self.watch.fail(&self.clock, key, what);
+            }
         }
     }
 
@@ -132,6 +142,25 @@ impl World {
         ca.version += 1;
         ca.changed = Some(self.clock.now);
     }
+}
+
+/// What an order changed although it does not reach that far, whatever else is open.
+fn goes_beyond(request: &Request, before: &Memory, after: &Memory) -> Option<&'static str> {
+    let again = |memory: &Memory| {
+        let looks = memory.reverify && !request.is_look();
+        [(Stage::Deliver, memory.redeliver), (Stage::Activate, memory.reactivate), (Stage::Verify, looks)]
+    };
+    let beyond = |stage: Stage| !request.reach.covers(stage);
+    let is_new = |((stage, was), (_, is)): ((Stage, bool), (Stage, bool))| beyond(stage) && is && !was;
+    let hurry = |memory: &Memory| memory.order.as_ref().and_then(|order| order.hurry);
+    if again(before).into_iter().zip(again(after)).any(is_new) {
+        return Some("an order has something done again that is beyond it");
+    }
+    if hurry(after) > hurry(before).max(Some(request.reach)) {
+        return Some("an order is in a hurry beyond its reach");
+    }
+    let forgotten = |stage: &Stage| beyond(*stage) && !after.failures.contains_key(stage);
+    before.failures.keys().any(forgotten).then_some("an order ends the spacing of what is beyond it")
 }
 
 /// What an operator has asked for and not got yet.

@@ -366,9 +366,5 @@ fn has_reason(tracked: &Tracked, site: &Site) -> bool {
         is_own(deed) && command_digest(&tracked.entry).as_ref() == Some(&deed.of)
     });
     let delivered = site.ledger.delivered.as_ref().map_or(own.adopted, is_own);
-    memory.rerun
-        || memory.reactivate
-        || memory.redeliver
-        || !done
-        || (delivered_by_command(&tracked.entry) && !delivered)
+    memory.rerun || memory.reactivate || !done || (delivered_by_command(&tracked.entry) && !delivered)
 }
