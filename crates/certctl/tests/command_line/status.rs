@@ -44,21 +44,25 @@ pub(super) fn report() -> Value {
     })
 }
 
-fn status(arguments: &[&str], reply: Reply) -> Ended {
+fn status(arguments: &[&str], asked: &[&str], reply: impl Fn() -> Reply) -> Ended {
     let scene = Scene::new();
-    let daemon = FakeDaemon::start(&scene.socket(), vec![reply]);
+    let daemon = FakeDaemon::start(&scene.socket(), asked.iter().map(|_| reply()).collect());
     let ended = scene.run(&[&["status"], arguments].concat());
-    assert_eq!(daemon.asked(), [Asked { line: "GET /v1/status HTTP/1.1".into(), body: Value::Null }]);
+    let expected: Vec<_> = asked
+        .iter()
+        .map(|query| Asked { line: format!("GET /v1/status{query} HTTP/1.1"), body: Value::Null })
+        .collect();
+    assert_eq!(daemon.asked(), expected);
     ended
 }
 
-fn good(arguments: &[&str]) -> Ended {
-    status(arguments, Reply::json("200 OK", &report()))
+fn good(arguments: &[&str], asked: &[&str]) -> Ended {
+    status(arguments, asked, || Reply::json("200 OK", &report()))
 }
 
 #[test]
 fn the_table_shows_every_entry_and_explains_what_is_not_in_order() {
-    let ended = good(&[]);
+    let ended = good(&[], &["?brief=1"]);
     assert_eq!(
         ended.stdout,
         "\
@@ -76,7 +80,7 @@ docker-daemon failed and is tried again (command-failed)
 
 #[test]
 fn json_is_the_daemons_document_with_all_that_a_newer_one_adds() {
-    let ended = good(&["--json"]);
+    let ended = good(&["--json"], &[""]);
     assert_eq!(ended.json(), report());
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }
@@ -84,7 +88,9 @@ fn json_is_the_daemons_document_with_all_that_a_newer_one_adds() {
 #[test]
 fn names_and_common_names_select_entries_in_the_order_of_the_manifest() {
     let names = |arguments: &[&str]| {
-        let json = good(&[&["--json"], arguments].concat()).json();
+        let named = |name: &&str| format!("name={}", name.replace('-', "%2D").replace('.', "%2E"));
+        let query = arguments.iter().map(named).collect::<Vec<_>>().join("&");
+        let json = good(&[&["--json"], arguments].concat(), &[&format!("?{query}")]).json();
         let entries = json["certificates"].as_array().unwrap();
         entries.iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
@@ -95,7 +101,7 @@ fn names_and_common_names_select_entries_in_the_order_of_the_manifest() {
 
 #[test]
 fn an_unknown_name_ends_with_4_and_a_suggestion() {
-    let ended = good(&["docker-deamon", "--json"]);
+    let ended = good(&["docker-deamon", "--json"], &["?name=docker%2Ddeamon", ""]);
     assert_eq!(ended.code, Some(4));
     assert_eq!(ended.stdout, "");
     assert_eq!(
@@ -107,11 +113,12 @@ fn an_unknown_name_ends_with_4_and_a_suggestion() {
 #[test]
 fn a_report_of_another_age_is_an_error_but_its_json_is_passed_on() {
     let strange = json!({"schema": 2, "certificates": [{"name": "a", "state": "dancing"}]});
-    let ended = status(&[], Reply::json("200 OK", &strange));
+    let ended = status(&[], &["?brief=1"], || Reply::json("200 OK", &strange));
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("is phoenix-certctl older than the daemon?"), "{}", ended.stderr);
-    assert_eq!(status(&["--json"], Reply::json("200 OK", &strange)).json(), strange);
-    let ended = status(&["--json"], Reply::raw(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"));
+    assert_eq!(status(&["--json"], &[""], || Reply::json("200 OK", &strange)).json(), strange);
+    let ended =
+        status(&["--json"], &[""], || Reply::raw(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"));
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
 }
 
