@@ -38,9 +38,12 @@ impl Serialize for Accounts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { engine, asked, at } = self;
         let mut list = serializer.serialize_seq(None)?;
-        let mut tell = |account: &CertificateStatus| match asked.brief {
-            true => list.serialize_element(&BriefStatus::from(account)),
-            false => list.serialize_element(account),
+        let mut tell = |account: &CertificateStatus| {
+            if asked.brief {
+                list.serialize_element(&BriefStatus::from(account))
+            } else {
+                list.serialize_element(account)
+            }
         };
         for tracked in engine.entries.in_order() {
             if asked.wants(tracked.entry.name.as_str(), &tracked.entry.common_name) {
