@@ -155,6 +155,23 @@ fn a_lie_at_the_first_certificate_leaves_no_file_behind() -> Result<()> {
     court.honesty_helps(&vec![None; court.cases.len()])
 }
 
+/// The first one gives certificates for another key.
+#[test]
+fn a_first_issuer_that_lies_keeps_no_entry_from_the_certificate_of_an_honest_second_one() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (liar, honest) = (EmbeddedCa::start(&scratch, "liar")?, EmbeddedCa::start(&scratch, "honest")?);
+    liar.ca.fail_signing(Fault::OtherKey);
+    let mut entry = manifest::entry(&scratch, "web");
+    entry["issuer"] = json!(["liar", "honest"]);
+    let place = manifest::places(std::slice::from_ref(&entry))?.pop().context("one place")?;
+    let daemon = Setup::new(&scratch)?.issuer(&liar.issuer()).issuer(&honest.issuer()).start(&[entry])?;
+    daemon.wait_entry("web", "has its certificate", is_done)?;
+    honest.check_pair(&place.cert, &place.key)?;
+    let issued = [&liar, &honest].map(|embedded| embedded.ca.counters().issued);
+    ensure!(issued == [1, 1], "{issued:?} were issued");
+    Ok(())
+}
+
 /// Our clock is off by more than a certificate's lifetime: for the daemon that looks like a CA whose every certificate
 /// has expired.
 #[test]
@@ -243,6 +260,14 @@ fn what_strict_eku_forbids_blocks_at_the_first_answer_and_the_present_pair_stays
     ensure!(tells(&blocked, Reason::EkuRefused, &["clientAuth", "strict_eku", "phoenix"]), "{blocked:?}");
     ensure!(blocked.serial == good.serial && blocked.attempts == 1, "{blocked:?}");
     tree()?.same_as(&before)?;
+    ensure!(embedded.ca.counters().issued == issued + 1, "{:?}", embedded.ca.counters());
+    // However often its files are looked at, no other is asked for before the time told.
+    for _ in 0..5 {
+        daemon.certctl(["status"])?;
+        daemon.certctl(["verify", "web"])?;
+    }
+    let still = daemon.entry("web")?;
+    ensure!(still.next_attempt_at == blocked.next_attempt_at && still.attempts == 1, "{still:?}");
     ensure!(embedded.ca.counters().issued == issued + 1, "{:?}", embedded.ca.counters());
     entry["strict_eku"] = json!(false);
     daemon.replace_manifest(&[entry])?;
