@@ -181,5 +181,16 @@ fn a_front_without_what_is_behind_it_is_told_as_such(plan: &Plan) -> Result<()> 
         told(&plan.daemon, name, reason, &words)?;
     }
     ensure!(serials() == before, "a pair was put back");
+
+    // Nobody can judge what is renewed meanwhile. It failed like that before: it stays, and is proven later.
+    let output = plan.daemon.certctl(["--json", "renew", "--name", "traefik-client", "--timeout", "2m"])?;
+    ensure!(output.status.code() == Some(1), "there is nobody to accept it: {output:?}");
+    let answer: Value = serde_json::from_slice(&output.stdout)?;
+    let renewed = answer["results"][0]["serial"].as_str().context("no serial")?.to_owned();
+    told(&plan.daemon, "traefik-client", Reason::RefusesClient, &["10.0.0.111:2376", behind])?;
+    plan.docker.sh("systemctl start docker")?;
+    plan.daemon.wait_entry("traefik-client", "has its new certificate accepted", |entry| {
+        entry.serial.as_ref() == Some(&renewed) && phoenix_tests::is_done(entry)
+    })?;
     Ok(())
 }

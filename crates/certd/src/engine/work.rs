@@ -58,7 +58,8 @@ impl Engine {
         if !matches!(action, Action::Observe) {
             self.announce_work(key, tracked, &action);
         }
-        let looks = (action == Action::Verify).then(|| self.looks(tracked)).flatten();
+        let looked = matches!(action, Action::Verify | Action::Issue);
+        let looks = looked.then(|| self.looks(tracked)).flatten();
         let job = Job { looks, ..self.job(tracked) };
         let report = self.report(key, tracked);
         let command = (action == Action::Activate).then(|| argv(tracked)).flatten();
