@@ -58,14 +58,14 @@ pub(crate) fn run(only: Option<Part>) -> Result<()> {
 /// Measures. The programs lie beside this one.
 pub(crate) fn measure(only: Option<Part>) -> Result<()> {
     let mut table = Table::default();
-    let parts: [(Part, fn(&mut Table) -> Result<()>); 4] = [
-        (Part::Few, runs::few_entries),
-        (Part::Many, runs::many_entries),
-        (Part::Looks, looks::measure),
-        (Part::Scale, scale::measure),
-    ];
-    for (_, measure) in parts.iter().filter(|(part, _)| only.is_none_or(|only| only == *part)) {
-        measure(&mut table)?;
+    let all = [Part::Few, Part::Many, Part::Looks, Part::Scale];
+    for part in all.into_iter().filter(|part| only.is_none_or(|only| only == *part)) {
+        match part {
+            Part::Few => runs::few_entries(&mut table)?,
+            Part::Many => runs::many_entries(&mut table)?,
+            Part::Looks => looks::measure(&mut table)?,
+            Part::Scale => scale::measure(&mut table)?,
+        }
     }
     figures::build(&mut table, PROGRAMS)?;
     println!("{table}");
