@@ -127,6 +127,7 @@ const MENDED: &[&str] = &[
     "guest ok",
     "command ok",
     "delivery ok",
+    "consumer up",
     "consumer ok",
     "consumer follows",
     "executor ok",
