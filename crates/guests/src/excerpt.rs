@@ -14,7 +14,7 @@ const BESIDE: usize = 32;
 /// The last lines of an output on one line, without control characters and without anything that could be key
 /// material: PEM blocks are left out, whole or torn, and so is what looks like the inside of one.
 pub fn excerpt(output: &str) -> String {
-    let clean = without_encoded(&without_pem(output));
+    let clean = without_secrets(output);
     let lines: Vec<&str> = clean.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join(" / ");
     let last: String = last.chars().filter(|character| !character.is_control()).collect();
@@ -25,13 +25,18 @@ pub fn excerpt(output: &str) -> String {
 /// The last `limit` characters of a text, lines as they are, without other control characters and without key
 /// material.
 pub fn kept(text: &str, limit: usize) -> String {
-    let clean: String = without_encoded(&without_pem(text))
+    let clean: String = without_secrets(text)
         .chars()
         .filter(|character| matches!(character, '\n' | '\t') || !character.is_control())
         .collect();
     let excess = clean.trim_end().chars().count().saturating_sub(limit);
     let last: String = clean.trim_end().chars().skip(excess).collect();
     if excess == 0 { last } else { format!("…{last}") }
+}
+
+/// The text without anything that could be key material.
+fn without_secrets(text: &str) -> String {
+    without_encoded(&without_numbers(&without_pem(text)))
 }
 
 /// The text with every PEM block replaced. A block whose beginning or end is missing is taken to begin with the
@@ -73,10 +78,39 @@ fn without_encoded(text: &str) -> String {
         let (before, from) = rest.split_at(begin);
         let (run, after) = from.split_at(from.find(|letter| !in_base64(letter)).unwrap_or(from.len()));
         clean.push_str(before);
-        clean.push_str(if run.len() >= BESIDE || encoded(run) { NOTE } else { run });
+        clean.push_str(if encoded(run) || (run.len() >= BESIDE && !harmless(run)) { NOTE } else { run });
         rest = after;
     }
     clean + rest
+}
+
+/// Numbers, fingerprints and paths, which people need.
+fn harmless(run: &str) -> bool {
+    let is_path = |part: &str| part.starts_with('/') && !pieces(part).any(|piece| mixed(piece, ENCODED / 2));
+    let is_number = |part: &str| part.bytes().all(|letter| letter.is_ascii_hexdigit());
+    run.split('=').all(|part| part.len() < BESIDE || is_number(part) || is_path(part))
+}
+
+/// The text without the numbers of private keys as `openssl pkey -text` prints them.
+fn without_numbers(text: &str) -> String {
+    const LABELS: [&str; 7] =
+        ["priv:", "privateExponent:", "prime1:", "prime2:", "exponent1:", "exponent2:", "coefficient:"];
+    let mut below = false;
+    let mut clean: Vec<&str> = Vec::new();
+    for line in text.split('\n') {
+        let words = line.trim();
+        below = LABELS.contains(&words) || (below && is_bytes(words));
+        if !below || LABELS.contains(&words) {
+            clean.push(line);
+        }
+    }
+    clean.join("\n")
+}
+
+/// Pairs of hexadecimal digits with colons between.
+fn is_bytes(words: &str) -> bool {
+    let pair = |pair: &str| pair.len() == 2 && pair.bytes().all(|digit| digit.is_ascii_hexdigit());
+    !words.is_empty() && words.trim_end_matches(':').split(':').all(pair)
 }
 
 fn in_base64(letter: char) -> bool {
@@ -84,11 +118,20 @@ fn in_base64(letter: char) -> bool {
 }
 
 fn encoded(run: &str) -> bool {
-    let mixed = |piece: &str| {
-        let has = |kind: fn(&u8) -> bool| piece.as_bytes().iter().any(kind);
-        has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit)
-    };
-    run.split(['/', '-', '_', '=']).any(|piece| piece.len() >= ENCODED && mixed(piece))
+    pieces(run).any(|piece| mixed(piece, ENCODED))
+}
+
+fn pieces(run: &str) -> impl Iterator<Item = &str> {
+    run.split(['/', '-', '_', '='])
+}
+
+/// At least so many letters, of both cases, and digits.
+fn mixed(piece: &str, length: usize) -> bool {
+    let has = |kind: fn(&u8) -> bool| piece.as_bytes().iter().any(kind);
+    piece.len() >= length
+        && has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
@@ -172,7 +215,18 @@ mod tests {
             "error:0B080074:x509certificateroutines:X509CheckPrivateKey:keyValuesMismatch",
         ] {
             assert_eq!(kept(harmless, 200), harmless);
+            // Nor beside something that is left out.
+            let token = "eyJhbGciOiJFUzI1NiIsImtpZCI6IkhxQURhMUFtdjM3In0";
+            let beside = format!("{harmless}\n{token}\n--file={harmless}");
+            assert_eq!(kept(&beside, 600), format!("{harmless}\n{note}\n--file={harmless}"));
         }
+    }
+
+    #[test]
+    fn the_numbers_of_a_private_key_are_left_out_and_those_of_its_certificate_are_not() {
+        let text = "Private-Key: (256 bit)\npriv:\n    00:d1:8c:75\n    a4:de:23\npub:\n    04:1f:aa\nserial:\n  92:3c";
+        assert_eq!(kept(text, 500), "Private-Key: (256 bit)\npriv:\npub:\n    04:1f:aa\nserial:\n  92:3c");
+        assert_eq!(kept("prime1:\n  00:ff:\n  01:\nprime2:\n  02:03\n", 500), "prime1:\nprime2:");
     }
 
     proptest! {

@@ -180,7 +180,10 @@ impl Anchors {
             Pinned::Roots(roots) => set(roots),
         };
         let stored = match pinned.roots() {
-            Some(pinned) if set(&found) == expected => return (Some(pinned), None),
+            Some(pinned) if set(&found) == expected => {
+                self.pins.use_up(name, &pinned);
+                return (Some(pinned), None);
+            }
             None if set(&found) == expected => self.pins.store(name, &found),
             pinned => match self.pins.replace(name, &found) {
                 Ok(false) => return (pinned, Some(changed(name, path, &expected, &found))),

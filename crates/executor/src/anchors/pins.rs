@@ -3,7 +3,8 @@
 //! there.
 //!
 //! The fingerprints are kept a second time, in `issuers/NAME/pinned.json`: where the certificates themselves got
-//! damaged, they are taken from the CA's root file again, as long as it still holds the very same.
+//! damaged, or are no longer those, they are taken from the CA's root file again, as long as it still holds the very
+//! same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,20 +59,27 @@ impl Pins {
         }
         let Some(directory) = self.directory(name)? else { return Ok(Pinned::Nothing) };
         let bytes = directory.read(FILE)?;
-        match bytes.map(|bytes| Roots::from_pem(bytes.as_slice())) {
+        let witness = directory.read_json::<BTreeSet<String>>(WITNESS)?;
+        let damage = match bytes.map(|bytes| Roots::from_pem(bytes.as_slice())) {
+            None => return Ok(witness.map_or(Pinned::Nothing, Pinned::Fingerprints)),
+            Some(Err(error)) => error.to_string(),
             Some(Ok(roots)) => {
-                let roots = Arc::new(roots);
-                known.insert(name.clone(), Arc::clone(&roots));
-                return Ok(Pinned::Roots(roots));
+                let prints: BTreeSet<String> = roots.fingerprints().into_iter().collect();
+                if witness.as_ref().is_none_or(|witness| *witness == prints) {
+                    if witness.is_none() {
+                        directory.write_json(WITNESS, &prints)?;
+                    }
+                    let roots = Arc::new(roots);
+                    known.insert(name.clone(), Arc::clone(&roots));
+                    return Ok(Pinned::Roots(roots));
+                }
+                "they are not those that were pinned".to_owned()
             }
-            Some(Err(error)) => {
-                let place = directory.path().join(FILE);
-                tracing::warn!(path = %place.display(), "damaged pinned roots are set aside: {error}");
-                directory.set_aside(FILE);
-            }
-            None => {}
-        }
-        Ok(directory.read_json(WITNESS)?.map_or(Pinned::Nothing, Pinned::Fingerprints))
+        };
+        let place = directory.path().join(FILE);
+        tracing::warn!(path = %place.display(), "damaged pinned roots are set aside: {damage}");
+        directory.set_aside(FILE);
+        Ok(witness.map_or(Pinned::Nothing, Pinned::Fingerprints))
     }
 
     /// What was set aside, for people who see to it that `used`, the root in use, is the right one.
@@ -103,18 +111,26 @@ impl Pins {
             return Ok(false);
         }
         self.store(name, roots)?;
-        for acceptance in &wanted {
-            accepted.remove(acceptance)?;
-        }
+        self.use_up(name, roots);
         Ok(true)
+    }
+
+    /// Removes acceptances of roots that are pinned already: what a crash left, or what was not needed. Best effort.
+    pub(super) fn use_up(&self, name: &IssuerName, roots: &Roots) {
+        let Ok(Some(accepted)) = self.state.existing(ACCEPTED) else { return };
+        for print in roots.fingerprints() {
+            if let Err(trouble) = accepted.remove(&format!("{name}.{print}")) {
+                tracing::warn!(issuer = %name, "the acceptance of a root that is pinned stays: {trouble}");
+            }
+        }
     }
 
     /// Pins roots, durably.
     pub(super) fn store(&self, name: &IssuerName, roots: &Roots) -> Result<(), Trouble> {
         let directory = self.state.subdir(DIRECTORY)?.subdir(name.as_str())?;
-        // First the certificates: a crash between the two leaves those, and they alone are used.
-        directory.write(FILE, roots.pem().as_bytes())?;
+        // First the fingerprints: after a crash between the two the certificates are taken from their file again.
         directory.write_json(WITNESS, &roots.fingerprints())?;
+        directory.write(FILE, roots.pem().as_bytes())?;
         tracing::info!(issuer = %name, fingerprints = ?roots.fingerprints(), "root certificates pinned");
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(name.clone(), Arc::new(roots.clone()));

@@ -54,6 +54,12 @@ fn a_root_is_pinned_at_first_sight_and_a_change_is_not_followed() {
     let anchor = it.look(&phoenix()).unwrap();
     assert_eq!((anchor.trouble, anchor.roots.unwrap().fingerprints()), (None, new));
 
+    // One of what is pinned already is not kept for later.
+    let pinned = format!("phoenix.{}", it.roots(&phoenix()).unwrap().fingerprints()[0]);
+    accepted.write(&pinned, b"").unwrap();
+    assert_eq!(it.look(&phoenix()).unwrap().trouble, None);
+    assert!(!accepted.names().unwrap().contains(&pinned));
+
     // An acceptance is used up: whoever can write the file cannot go back and forth with it.
     fs::write(dir.path().join("root.pem"), &first).unwrap();
     assert_eq!(it.look(&phoenix()).unwrap().trouble.unwrap().reason, Reason::TrustChanged);
@@ -145,6 +151,11 @@ fn damaged_pins_are_mended_from_the_very_same_root_and_from_no_other() {
         "{:?}",
         anchor.warnings
     );
+    // A bundle of which a part was lost, and a lost list of fingerprints.
+    damage(dir.path(), "phoenix", "pinned.json");
+    assert_eq!(anchors(dir.path()).roots(&phoenix()).unwrap().fingerprints(), pinned);
+    fs::write(dir.path().join("state/issuers/phoenix/roots.pem"), &second).unwrap();
+    assert_eq!(anchors(dir.path()).roots(&phoenix()).unwrap().fingerprints(), pinned);
     // The pins are whole again: the file is no longer needed.
     fs::remove_file(&root).unwrap();
     assert_eq!(anchors(dir.path()).roots(&phoenix()).unwrap().fingerprints(), pinned);
