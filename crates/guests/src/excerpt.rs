@@ -68,8 +68,10 @@ fn without_pem(text: &str) -> String {
 /// key encoded once more, a token. Where one line of a key gives it away, the others go as well.
 fn without_encoded(text: &str) -> String {
     const NOTE: &str = "[encoded text left out]";
-    let runs = || text.split(|letter| !in_base64(letter));
-    if !runs().any(encoded) {
+    // Any piece that is long enough fills one of these blocks: most texts are not looked at letter by letter.
+    let filled = |block: &[u8]| block.iter().all(|letter| in_base64(char::from(*letter)));
+    let may_be = text.as_bytes().chunks_exact(ENCODED / 2).any(filled);
+    if !may_be || !text.split(|letter| !in_base64(letter)).any(encoded) {
         return text.to_owned();
     }
     let mut clean = String::new();
@@ -95,6 +97,9 @@ fn harmless(run: &str) -> bool {
 fn without_numbers(text: &str) -> String {
     const LABELS: [&str; 7] =
         ["priv:", "privateExponent:", "prime1:", "prime2:", "exponent1:", "exponent2:", "coefficient:"];
+    if !LABELS.iter().any(|label| text.contains(label)) {
+        return text.to_owned();
+    }
     let mut below = false;
     let mut clean: Vec<&str> = Vec::new();
     for line in text.split('\n') {

@@ -137,7 +137,8 @@ fn a_token_says_what_the_manifest_says() {
     frame::write(link.stream(), &body, MAX_REQUEST).unwrap();
     let answer = serde_json::to_value(link.receive().result.unwrap()).unwrap();
     let claims =
-        phoenix_jose::verify(answer["token"].as_str().unwrap(), place.provisioner.public_jwk()).unwrap();
+        phoenix_jose::verify(answer["token"]["token"].as_str().unwrap(), place.provisioner.public_jwk())
+            .unwrap();
     assert_eq!(claims.aud, ["https://ca.internal.example:9000/1.0/sign"]);
     assert_eq!(claims.sub.as_deref(), Some("web.internal.example"));
     assert_eq!(claims.sans, ["web.internal.example", "10.0.0.7"]);
@@ -255,7 +256,8 @@ fn offsets_beyond_the_end_give_an_empty_page() {
     let place = place();
     let mut link = place.start();
     let answer = link.ask(Operation::Snapshot { refresh: false, offset: usize::MAX }).unwrap();
-    let page = serde_json::to_value(answer).unwrap();
+    let answer = serde_json::to_value(answer).unwrap();
+    let page = &answer["snapshot"];
     assert_eq!((page["total"].as_u64(), page["entries"].as_array().unwrap().len()), (Some(2), 0));
 }
 

@@ -96,7 +96,10 @@ fn with_hook() -> Place {
         place.text("bin/hook"),
     );
     place.write("certd.toml", &(configuration + &acme), 0o644);
-    place.program("hook", "#!/bin/sh\n[ $# = 5 ] || exit 9\necho \"$@\" >&2\n[ \"$3\" = present ]\n");
+    let hook = format!(
+        "#!/bin/sh\n[ $# = 5 ] && [ \"$5\" = {VALUE} ] || exit 9\necho \"$@\" >&2\n[ \"$3\" = present ]\n"
+    );
+    place.program("hook", &hook);
     let names = json!({"issuer": ["acme", "phoenix"], "sans": ["10.0.0.7", "*.wild.internal.example"]});
     place.manifest(&json!([place.web(&names)]));
     place
@@ -124,8 +127,8 @@ fn the_hook_publishes_and_withdraws_records_of_the_entrys_names() {
     let trouble =
         challenge(&mut link, "acme", ChallengeStep::Remove, "wild.internal.example", VALUE).unwrap_err();
     assert_eq!(trouble.reason, Reason::CommandFailed);
-    let called = format!("--zone internal remove _acme-challenge.wild.internal.example {VALUE}");
-    assert!(trouble.message.contains(&called), "{trouble}");
+    let called = "exited with code 1: --zone internal remove _acme-challenge.wild.internal.example";
+    assert!(trouble.message.contains(called), "{trouble}");
 }
 
 #[test]
