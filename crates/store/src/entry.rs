@@ -39,10 +39,6 @@ impl EntryStore {
         Self { inner, place: Arc::new(place) }
     }
 
-    pub(crate) fn place(&self) -> &Arc<Place> {
-        &self.place
-    }
-
     /// Proves that every live path can be written: owner resolved, missing directories made, and a temporary
     /// file created, given away, made durable, renamed and removed. Gives the owner and mode that the manifest
     /// asks for.

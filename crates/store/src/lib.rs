@@ -11,7 +11,7 @@
 //!
 //! | module | duty |
 //! |---|---|
-//! | `store`, `entry`, `together` | the public handles; many entries looked at by one thread |
+//! | `store`, `entry` | the public handles |
 //! | `lock`, `state` | one executor per state directory; durable small files in it |
 //! | `roots`, `worker` | which root a path is in, is it there; threads per root, and a deadline |
 //! | `walk`, `disk`, `fault` | directories without symlinks; every disk-changing system call |
@@ -47,7 +47,6 @@ mod state;
 mod store;
 mod survey;
 mod target;
-mod together;
 mod token;
 mod walk;
 mod worker;

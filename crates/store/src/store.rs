@@ -1,6 +1,6 @@
 //! The state directory and the target roots together.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
@@ -25,7 +25,6 @@ use crate::roots::TargetRoots;
 use crate::state::StateDir;
 use crate::survey;
 use crate::target::{self, Target};
-use crate::together;
 use crate::worker::{Lane, Pending, Stalled, Workers};
 
 const ENTRIES: &str = "entries";
@@ -117,17 +116,6 @@ impl Store {
         let name = target::state_name(&target.key_path);
         let locks = self.inner.locks(&name);
         EntryStore::new(Arc::clone(&self.inner), Place { target, name, locks })
-    }
-
-    /// Places of the target roots that hold the entry's files. Nothing is looked at.
-    pub fn roots_of(&self, entry: &Entry) -> Result<BTreeSet<usize>, Trouble> {
-        target::lanes(&self.inner.roots, Target::of(entry).paths())
-    }
-
-    /// [`EntryStore::read_live`] of several entries, in their order. Those whose files lie in the same roots are read by
-    /// one thread, one after the other: waking one for each takes longer than the look.
-    pub fn read_live(&self, entries: &[EntryStore]) -> Vec<Result<LiveFiles, Trouble>> {
-        together::read_live(&self.inner, entries)
     }
 
     /// A path with its target root as it really lies, as far as that is known. Nothing is looked at.
@@ -273,14 +261,6 @@ impl Inner {
     ) -> Result<T, Trouble> {
         let pending = self.begin(place, job)?;
         Self::flatten(&place.target.key_path, pending.and_then(|pending| pending.wait(self.deadline)))
-    }
-
-    /// Hands a look at the live paths to their lane.
-    pub(crate) fn begin_look(
-        self: &Arc<Self>,
-        place: &Arc<Place>,
-    ) -> Result<Result<Pending<Result<LiveFiles, Trouble>>, Stalled>, Trouble> {
-        self.begin(place, Self::look_here)
     }
 
     fn begin<T: Send + 'static>(

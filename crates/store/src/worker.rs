@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Which roots a job touches. A job that touches two roots has threads of its own, so that one that hangs does
 /// not stop the other's entries.
@@ -193,22 +193,10 @@ impl Pool {
 impl<T> Pending<T> {
     /// The result, if it comes within `deadline`.
     pub(crate) fn wait(self, deadline: Duration) -> Result<T, Stalled> {
-        let end = Instant::now() + deadline;
-        self.wait_for_parts(|| end.saturating_duration_since(Instant::now()))
-    }
-
-    /// The result of a job of several parts. `rest` tells how long the part under way may still take.
-    pub(crate) fn wait_for_parts(self, rest: impl Fn() -> Duration) -> Result<T, Stalled> {
-        loop {
-            let rest = rest();
-            if rest.is_zero() {
-                return self.give_up();
-            }
-            match self.result.recv_timeout(rest) {
-                Ok(result) => return Ok(result),
-                Err(RecvTimeoutError::Disconnected) => return Err(Stalled::Died),
-                Err(RecvTimeoutError::Timeout) => {}
-            }
+        match self.result.recv_timeout(deadline) {
+            Ok(result) => Ok(result),
+            Err(RecvTimeoutError::Disconnected) => Err(Stalled::Died),
+            Err(RecvTimeoutError::Timeout) => self.give_up(),
         }
     }
 

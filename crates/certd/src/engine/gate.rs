@@ -8,9 +8,9 @@ use std::sync::Arc;
 use phoenix_core::name::AbsolutePath;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Entries that are looked at at the same time: enough that the executor, which looks at several together, is kept busy,
-/// few enough that an urgent request does not queue behind ten thousand looks.
-const LOOKS: usize = 128;
+/// Entries that are looked at at the same time: enough to keep the executor busy, few enough that an urgent
+/// request does not queue behind ten thousand looks.
+const LOOKS: usize = 16;
 
 /// The right to look. It ends when it is dropped, which has to be before the engine is told of the end of the look:
 /// that is when the engine lets others in.

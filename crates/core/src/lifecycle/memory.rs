@@ -245,7 +245,7 @@ impl Memory {
     /// same is not asked faster and faster. As after any failure, what consumers have left bounds the wait.
     pub fn hurry(&mut self, stage: Stage, valid_until: Option<Timestamp>, now: Timestamp) {
         const AT_ONCE: u32 = 3;
-        let earliest = self.earliest(stage);
+        let earliest = self.earliest(stage, valid_until, now);
         if let Some(failure) = self.failures.get_mut(&stage) {
             let late = failure.attempts.saturating_sub(AT_ONCE);
             let class = failure.trouble.reason.class();
@@ -278,7 +278,7 @@ impl Memory {
 
     /// Waits no longer for `stage` than after a failure now.
     pub fn shorten(&mut self, stage: Stage, valid_until: Option<Timestamp>, now: Timestamp) {
-        let earliest = self.earliest(stage);
+        let earliest = self.earliest(stage, valid_until, now);
         if let Some(failure) = self.failures.get_mut(&stage) {
             let class = failure.trouble.reason.class();
             let wait = crate::backoff::spacing(class, failure.attempts.max(1), valid_until, now);
@@ -287,8 +287,9 @@ impl Memory {
     }
 
     /// Before when nothing is tried again in `stage`, whatever spacing says.
-    fn earliest(&self, stage: Stage) -> Timestamp {
-        self.refused.not_before().filter(|_| stage == Stage::Issue).unwrap_or_default()
+    fn earliest(&self, stage: Stage, valid_until: Option<Timestamp>, now: Timestamp) -> Timestamp {
+        let kept = self.refused.not_before(valid_until, now);
+        kept.filter(|_| stage == Stage::Issue).unwrap_or_default()
     }
 
     /// Forgets the failure of `stage`.
@@ -309,7 +310,7 @@ impl Memory {
         } else {
             crate::backoff::spacing(class, attempts, valid_until, now)
         };
-        let next_attempt_at = now.plus(wait).max(self.earliest(stage));
+        let next_attempt_at = now.plus(wait).max(self.earliest(stage, valid_until, now));
         self.failures.insert(stage, Failure { trouble, at: now, attempts, next_attempt_at });
     }
 }

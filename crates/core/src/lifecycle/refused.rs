@@ -19,8 +19,8 @@ const REMEMBERED: usize = 16;
 const SHARE: u32 = 20;
 /// Longest distance while a certificate is valid.
 const LONGEST: Duration = Duration::from_secs(86_400);
-/// Longest distance when nothing is valid.
-const LONGEST_EXPIRED: Duration = Duration::from_secs(3600);
+/// Longest distance when nothing is valid: another of the entry's issuers may be back, or this one mended.
+const LONGEST_EXPIRED: Duration = Duration::from_secs(300);
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,9 +63,11 @@ impl RefusedAnswers {
         all
     }
 
-    /// Before when no issuer is asked again, if a distance is to be kept.
-    pub(super) const fn not_before(&self) -> Option<Timestamp> {
-        self.not_before
+    /// Before when no issuer is asked again, if a distance is to be kept. What was valid for long when it was noted may
+    /// have been lost since.
+    pub(super) fn not_before(&self, valid_until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        let lost = valid_until.is_none_or(|end| end <= now);
+        self.not_before.map(|at| if lost { at.min(now.plus(LONGEST_EXPIRED)) } else { at })
     }
 
     /// Somebody asks for it, or has changed something: no distance is kept from the answers so far.
@@ -137,8 +139,8 @@ mod tests {
         for (lifetime, left, wanted) in [
             (86_400, Some(30_000), 4320),
             (86_400, Some(100), 50),
-            (86_400, Some(0), 3600),
-            (86_400, None, 3600),
+            (86_400, Some(0), 300),
+            (86_400, None, 300),
             (300, Some(100), 15),
             (31_536_000, Some(10_000_000), 86_400),
         ] {
@@ -146,11 +148,12 @@ mod tests {
                 (Duration::from_secs(lifetime), left.map(|left| NOW.plus(Duration::from_secs(left))));
             let mut refused = RefusedAnswers::default();
             for number in 1..=ISSUANCES_PER_LIFETIME {
-                assert_eq!(refused.not_before(), None, "{number}");
+                assert_eq!(refused.not_before(until, NOW), None, "{number}");
                 refused.note("x".parse().unwrap(), lifetime, until, NOW);
             }
-            let kept = refused.not_before().unwrap().since(NOW).as_secs();
-            assert_eq!(kept, wanted, "{lifetime:?} {left:?}");
+            let kept = |until| refused.not_before(until, NOW).unwrap().since(NOW).as_secs();
+            assert_eq!(kept(until), wanted, "{lifetime:?} {left:?}");
+            assert!(kept(None) <= 300, "{lifetime:?} {left:?}: it was lost meanwhile");
         }
     }
 
@@ -158,7 +161,7 @@ mod tests {
     fn what_is_long_ago_does_not_count() {
         let mut refused = after("x x x x x x");
         refused.note("x".parse().unwrap(), DAY, None, NOW.plus(2 * DAY));
-        assert_eq!(refused.not_before(), None);
+        assert_eq!(refused.not_before(None, NOW.plus(2 * DAY)), None);
     }
 
     #[test]
@@ -166,8 +169,8 @@ mod tests {
         let mut refused = after("x x x x x x");
         let back = NOW.minus(2 * DAY);
         assert!(refused.rewind(back));
-        assert_eq!(refused.not_before(), Some(back.plus(LONGEST_EXPIRED)));
+        assert_eq!(refused.not_before(None, back), Some(back.plus(LONGEST_EXPIRED)));
         assert!(!refused.rewind(NOW));
-        assert_eq!(refused.not_before(), Some(back.plus(LONGEST_EXPIRED)), "nothing lies ahead");
+        assert_eq!(refused.not_before(None, back), Some(back.plus(LONGEST_EXPIRED)), "nothing lies ahead");
     }
 }

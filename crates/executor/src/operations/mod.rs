@@ -156,12 +156,6 @@ impl Executor {
         Ok((LaneKind::Commands, keys))
     }
 
-    /// Which looks at entries may be done together: those at files in the same target roots.
-    pub(crate) fn group(&self, operation: &Operation) -> Option<BTreeSet<usize>> {
-        let Operation::Observe { entry } = operation else { return None };
-        self.store.roots_of(&self.known(entry).ok()?.entry).ok()
-    }
-
     /// Does what is asked for. Programs that are run for it leave their traces in `trail`.
     pub(crate) fn perform(&self, operation: Operation, trail: &Trail) -> Result<Answer, Trouble> {
         match operation {

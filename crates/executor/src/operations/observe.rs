@@ -6,12 +6,10 @@ use phoenix_core::facts::{FileFact, LeafFacts, LivePair, Observation, OwnCopy};
 use phoenix_core::manifest::Entry;
 use phoenix_core::reason::{Reason, Trouble};
 use phoenix_core::time::Timestamp;
-use phoenix_protocol::executor::{Answer, EntryRef};
 use phoenix_store::{EntryStore, Generation, LiveFile, LiveFiles, Records, Vouched};
 use phoenix_x509::{Chain, KeyPair, Roots};
 
 use super::{Executor, activate};
-use crate::authority::Known;
 use crate::clock;
 
 impl Executor {
@@ -21,21 +19,6 @@ impl Executor {
         let store = self.store_of(entry);
         let live = store.read_live();
         self.judge(entry, &store, live)
-    }
-
-    /// Looks at several entries; the facts in their order.
-    pub(crate) fn observe_all(&self, wanted: &[EntryRef]) -> Vec<Result<Answer, Trouble>> {
-        let known: Vec<_> = wanted.iter().map(|entry| self.known(entry)).collect();
-        let stores: Vec<_> = known.iter().flatten().map(|known| self.store_of(&known.entry)).collect();
-        let mut looked = stores.iter().zip(self.store.read_live(&stores));
-        let one = |known: Result<Arc<Known>, Trouble>| {
-            let known = known?;
-            let (store, live) = looked.next().ok_or_else(|| {
-                Trouble::new(Reason::Internal, format!("`{}` was not looked at.", known.entry.name))
-            })?;
-            Ok(Answer::Observed(Box::new(self.judge(&known.entry, store, live)?)))
-        };
-        known.into_iter().map(one).collect()
     }
 
     fn judge(

@@ -3,12 +3,11 @@
 use std::collections::HashSet;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use phoenix_core::reason::{Reason, Trouble};
-use phoenix_protocol::executor::{Answer, EntryRef, Operation, Request, Response, VERSION};
+use phoenix_protocol::executor::{Answer, Operation, Request, Response, VERSION};
 use phoenix_protocol::frame::{self, FrameError, MAX_REQUEST, MAX_RESPONSE};
 
 use super::{LaneKind, Lanes, Owner};
@@ -19,8 +18,6 @@ const MAX_OPEN_FILES: usize = 256;
 /// Open deliveries and commands; over it a further one is refused, because waiting for these would hold up
 /// everything else.
 const MAX_OPEN_COMMANDS: usize = 4096;
-/// Answers are gathered up to about this size.
-const MAX_WRITE: usize = 256 << 10;
 /// How long the daemon may leave an answer unread before it is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -40,14 +37,9 @@ struct Link {
 
 impl Link {
     fn send(&self, response: Response) {
-        if let Some(bytes) = encoded(response) {
-            self.write(&bytes);
-        }
-    }
-
-    fn write(&self, bytes: &[u8]) {
+        let Some(bytes) = encoded(response) else { return };
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = std::io::Write::write_all(&mut *writer, bytes) {
+        if let Err(error) = std::io::Write::write_all(&mut *writer, &bytes) {
             tracing::debug!(%error, "an answer could not be delivered");
             // Half a frame may have gone out: nothing sensible can follow it.
             let _ = writer.shutdown(Shutdown::Both);
@@ -60,23 +52,6 @@ impl Link {
         if let Err(error) = writer.set_read_timeout(None) {
             tracing::warn!(%error, "the connection will end when the daemon keeps silent");
         }
-    }
-
-    /// Answers several requests for files in as few writes as is sensible: each may wake the daemon.
-    fn finish_looks(&self, responses: impl Iterator<Item = Response>) {
-        let mut bytes = Vec::new();
-        for response in responses {
-            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            open.files.remove(&response.id);
-            drop(open);
-            bytes.extend(encoded(response).unwrap_or_default());
-            if bytes.len() > MAX_WRITE {
-                self.write(&bytes);
-                bytes.clear();
-            }
-        }
-        self.answered.notify_all();
-        self.write(&bytes);
     }
 
     fn finish(&self, kind: LaneKind, response: Response) {
@@ -194,21 +169,14 @@ impl Connection {
 
     fn queue(&self, id: u64, operation: Operation) -> Result<(), Trouble> {
         let (kind, keys) = self.executor.placement(&operation)?;
-        let group = self.executor.group(&operation);
         self.link.begin(id, kind)?;
         let (executor, link) = (Arc::clone(&self.executor), Arc::clone(&self.link));
-        let lane = self.lanes.of(kind);
-        let accepted = match (operation, group) {
-            (Operation::Observe { entry }, Some(group)) => {
-                lane.submit_together(self.owner, keys, group, Look { id, entry, executor, link })
-            }
-            (operation, _) => lane.submit(self.owner, keys, move || {
-                let trail = Trail::default();
-                let work = AssertUnwindSafe(|| executor.perform(operation, &trail));
-                let result = catch_unwind(work).unwrap_or_else(|_| Err(defect()));
-                link.finish(kind, Response { id, result, runs: trail.into_runs() });
-            }),
-        };
+        let accepted = self.lanes.of(kind).submit(self.owner, keys, move || {
+            let trail = Trail::default();
+            let work = std::panic::AssertUnwindSafe(|| executor.perform(operation, &trail));
+            let result = std::panic::catch_unwind(work).unwrap_or_else(|_| Err(defect()));
+            link.finish(kind, Response { id, result, runs: trail.into_runs() });
+        });
         if !accepted {
             let trouble = Trouble::new(Reason::ExecutorGone, "The executor is ending.");
             self.link.finish(kind, answer(id, Err(trouble)));
@@ -216,41 +184,6 @@ impl Connection {
         Ok(())
     }
 }
-
-/// A look at an entry that was asked for.
-pub(super) struct Look {
-    id: u64,
-    entry: EntryRef,
-    executor: Arc<Executor>,
-    link: Arc<Link>,
-}
-
-/// Looks at several entries and answers.
-pub(super) fn look(looks: Vec<Look>) {
-    let Some(executor) = looks.first().map(|look| Arc::clone(&look.executor)) else { return };
-    let (entries, asked): (Vec<_>, Vec<_>) =
-        looks.into_iter().map(|look| (look.entry, (look.id, look.link))).unzip();
-    // A defect that one of them brings to light is told to nobody else.
-    let results = catch_unwind(AssertUnwindSafe(|| executor.observe_all(&entries))).unwrap_or_else(|_| {
-        let alone = |entry| catch_unwind(AssertUnwindSafe(|| executor.observe_all(&[entry])));
-        entries
-            .into_iter()
-            .map(|entry| alone(entry).ok()?.pop())
-            .map(|one| one.unwrap_or_else(|| Err(defect())))
-            .collect()
-    });
-    let mut answers: Vec<Answered> = asked.into_iter().zip(results).collect();
-    while let Some(((_, link), _)) = answers.first() {
-        let link = Arc::clone(link);
-        let (its, others): (Vec<Answered>, _) =
-            answers.into_iter().partition(|((_, of), _)| Arc::ptr_eq(of, &link));
-        link.finish_looks(its.into_iter().map(|((id, _), result)| answer(id, result)));
-        answers = others;
-    }
-}
-
-/// The answer to a look, with the id of the request and where it came from.
-type Answered = ((u64, Arc<Link>), Result<Answer, Trouble>);
 
 fn defect() -> Trouble {
     Trouble::new(

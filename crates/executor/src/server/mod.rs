@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use crate::operations::Executor;
 
-use connection::Look;
 pub(crate) use lane::Key;
 use lane::{Lane, Owner};
 pub use sockets::{SocketError, Source};
@@ -43,15 +42,14 @@ pub(crate) enum LaneKind {
 /// The two pools of threads, shared by all connections.
 #[derive(Clone)]
 pub(crate) struct Lanes {
-    files: Lane<Look>,
-    commands: Lane<Look>,
+    files: Lane,
+    commands: Lane,
     owners: Arc<AtomicU64>,
 }
 
 impl Lanes {
     fn new() -> Self {
-        let lane = |name, threads| Lane::new(name, threads, connection::look);
-        let (files, commands) = (lane("files", FILE_THREADS), lane("command", COMMAND_THREADS));
+        let (files, commands) = (Lane::new("files", FILE_THREADS), Lane::new("command", COMMAND_THREADS));
         Self { files, commands, owners: Arc::default() }
     }
 
@@ -59,7 +57,7 @@ impl Lanes {
         self.owners.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn of(&self, kind: LaneKind) -> &Lane<Look> {
+    fn of(&self, kind: LaneKind) -> &Lane {
         match kind {
             LaneKind::Files => &self.files,
             LaneKind::Commands => &self.commands,

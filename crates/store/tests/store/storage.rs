@@ -1,7 +1,7 @@
 //! Real full, read-only, lost and refusing file systems, and roots that hang.
 
 use std::fs;
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use phoenix_core::manifest::Entry;
 use phoenix_core::name::AbsolutePath;
-use phoenix_core::reason::{Reason, Trouble};
-use phoenix_store::{Deed, EntryStore, Faults, LiveFiles, NoFaults, Options, StateLock, Store};
+use phoenix_core::reason::Reason;
+use phoenix_store::{Deed, Faults, Options, StateLock, Store};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
@@ -283,63 +283,4 @@ fn recovery_of_a_hanging_root_delays_no_other() {
     drop(release);
     assert!(recovery.join().unwrap().iter().all(|recovered| recovered.outcome.is_ok()));
     assert_eq!((live_mark(&fast).as_deref(), live_mark(&slow).as_deref()), (Some("x"), Some("x")));
-}
-
-#[test]
-fn looking_at_many_entries_tells_of_each_what_looking_at_it_alone_does() {
-    let bed = Bed::new();
-    let store = two_roots(&bed, LONG, Arc::new(NoFaults));
-    let named = |root: &str, name: &str| {
-        let path = |file: &str| {
-            let path = bed.scratch.path().join(root).join(name).join(file);
-            path.to_str().unwrap().parse::<AbsolutePath>().unwrap()
-        };
-        entry(path("cert.pem"), path("key.pem"))
-    };
-    let there: Vec<Entry> = (0..20)
-        .map(|number| named(if number % 3 == 0 { "slow" } else { "fast" }, &number.to_string()))
-        .collect();
-    for (number, entry) in there.iter().enumerate() {
-        store.entry(entry).install(pair(&format!("pair {number}"))).unwrap();
-    }
-    let linked = named("fast", "linked");
-    symlink("/", bed.scratch.path().join("fast/linked")).unwrap();
-    let all: Vec<Entry> =
-        there.into_iter().chain([named("fast", "missing"), linked, named("elsewhere", "a")]).collect();
-    // Once before this store has seen that nothing of them is unfinished, and once afterwards.
-    for _ in 0..2 {
-        let handles: Vec<EntryStore> = all.iter().map(|entry| store.entry(entry)).collect();
-        let together = store.read_live(&handles);
-        assert_eq!(together.len(), all.len());
-        for (looked, handle) in together.into_iter().zip(&handles) {
-            let told = |looked: Result<LiveFiles, Trouble>| {
-                looked.map(|files| (files.cert.fact(), files.key.fact(), files.wanted))
-            };
-            assert_eq!(told(looked), told(handle.read_live()));
-        }
-    }
-}
-
-#[test]
-fn of_many_entries_one_that_hangs_is_told_as_hanging_and_no_other() {
-    let bed = Bed::new();
-    let (faults, has_begun, release) = gate(bed.scratch.path().join("slow/a"));
-    let store = two_roots(&bed, Duration::from_millis(500), faults);
-    let (slow, fast) = (entry_in(&bed, "slow"), entry_in(&bed, "fast"));
-    let beside = {
-        let path =
-            |name: &str| bed.scratch.path().join("slow/b").join(name).to_str().unwrap().parse().unwrap();
-        entry(path("cert.pem"), path("key.pem"))
-    };
-    let handles: Vec<EntryStore> = [&slow, &fast, &beside].map(|entry| store.entry(entry)).into();
-    assert!(store.read_live(&handles).iter().all(Result::is_ok));
-    assert_eq!(handles[0].install(pair("x")).unwrap_err().reason, Reason::StorageHangs);
-    has_begun.recv().unwrap();
-    let reasons: Vec<_> = store
-        .read_live(&handles)
-        .into_iter()
-        .map(|looked| looked.err().map(|trouble| trouble.reason))
-        .collect();
-    assert_eq!(reasons, [Some(Reason::StorageHangs), None, None]);
-    drop(release);
 }

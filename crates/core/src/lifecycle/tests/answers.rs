@@ -50,12 +50,12 @@ fn attempts(reason: Reason, hours_after: i64) -> (Bench, Vec<i64>) {
 }
 
 #[test]
-fn answers_that_are_of_no_use_cost_an_issuer_few_certificates_before_expiry_and_one_an_hour_after() {
+fn answers_that_are_of_no_use_cost_an_issuer_few_certificates_before_expiry_and_one_in_five_minutes_after() {
     for reason in [Reason::WrongAnswer, Reason::EkuRefused] {
         let (_, made) = attempts(reason, 24);
         let (before, after): (Vec<i64>, Vec<i64>) = made.iter().partition(|left| **left > 0);
         assert!(before.len() <= 30, "{reason}: {} before expiry", before.len());
-        assert!(after.len() <= 25, "{reason}: {} in the day after it", after.len());
+        assert!(after.len() <= 24 * 12 + 1, "{reason}: {} in the day after it", after.len());
         // An issuer that is mended with so much left is asked once more before it is too late.
         for mended in [20_000, 3600, 600, 60, 20] {
             assert!(before.iter().any(|left| (1..=mended).contains(left)), "{reason}: {mended} {before:?}");
@@ -88,11 +88,13 @@ fn what_an_operator_asks_for_or_mends_keeps_no_distance_from_answers_that_were_o
 fn an_issuer_that_comes_back_is_not_asked_sooner_for_that_when_its_answers_were_of_no_use() {
     let (mut bench, _) = attempts(Reason::WrongAnswer, 1);
     let due = bench.now;
-    bench.now = due.minus(Duration::from_secs(1800));
+    bench.now = due.minus(Duration::from_secs(200));
     bench.state.awaits_issuer = true;
     let seen = bench.state.seen.clone().unwrap();
     bench.send(Event::IssuerBack);
-    assert_eq!(bench.send(Event::Observed(Ok(seen))), [Action::WakeAt(Some(due))]);
+    let actions = bench.send(Event::Observed(Ok(seen)));
+    let [Action::WakeAt(Some(at))] = actions[..] else { panic!("{actions:?}") };
+    assert!(at >= due, "{at} {due}");
 }
 
 #[test]
