@@ -24,6 +24,8 @@ pub use report::render;
 const ROUTE: &str = "/v1/status";
 /// Where it reports what a table shows.
 const BRIEF: &str = "/v1/status?brief=1";
+/// With more names than this all entries are asked for: a request line has its limits.
+const LONGEST_QUERY: usize = 32 * 1024;
 /// Time between two looks of `--watch`.
 const PERIOD: Duration = Duration::from_secs(2);
 
@@ -88,7 +90,8 @@ async fn gather(session: &Session, wanted: &[String], brief: bool) -> Result<Rep
         return fetch(session, if brief { BRIEF } else { ROUTE }).await;
     }
     let query: Vec<String> = wanted.iter().map(|name| format!("name={}", names::encoded(name))).collect();
-    let report = fetch(session, &format!("{ROUTE}?{}", query.join("&"))).await?;
+    let query = format!("{ROUTE}?{}", query.join("&"));
+    let report = fetch(session, if query.len() <= LONGEST_QUERY { &query } else { ROUTE }).await?;
     let remark = report.remark.clone();
     let mut tree = report.document.tree()?;
     if keep(&mut tree, wanted).is_err() {

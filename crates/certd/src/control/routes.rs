@@ -85,7 +85,7 @@ fn asked(query: &str) -> Asked {
         match key {
             "name" => {
                 let name = value.replace('+', " ");
-                asked.names.push(percent_decode_str(&name).decode_utf8_lossy().into_owned());
+                asked.names.insert(percent_decode_str(&name).decode_utf8_lossy().into_owned());
             }
             "brief" => asked.brief = value == "1",
             _ => {}

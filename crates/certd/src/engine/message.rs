@@ -1,5 +1,7 @@
 //! What the engine is told, and where its answers go.
 
+use std::collections::BTreeSet;
+
 use phoenix_core::lifecycle::Event;
 use phoenix_core::name::{AbsolutePath, IssuerName};
 use phoenix_core::reason::Trouble;
@@ -73,7 +75,7 @@ pub(crate) enum Message {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Asked {
     /// Of entries with these names or full common names; of every one when there are none.
-    pub names: Vec<String>,
+    pub names: BTreeSet<String>,
     /// No more than a table of many entries shows.
     pub brief: bool,
 }

@@ -62,7 +62,7 @@ impl Serialize for Accounts<'_> {
 
 impl Asked {
     fn wants(&self, name: &str, common_name: &str) -> bool {
-        self.names.is_empty() || self.names.iter().any(|wanted| wanted == name || wanted == common_name)
+        self.names.is_empty() || self.names.contains(name) || self.names.contains(common_name)
     }
 }
 

@@ -115,7 +115,7 @@ pub struct Memory {
     #[serde(default, skip_serializing_if = "is_default")]
     pub issued: Vec<Timestamp>,
     /// Answers of issuers that were refused since.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub refused: RefusedAnswers,
     /// Expiry of the certificate that went all the way last: what consumers use until the next one has.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -143,7 +143,7 @@ pub struct Memory {
     #[serde(default, skip_serializing_if = "is_default")]
     pub reachable: Option<bool>,
     /// What was wrong at the consumer already before the present certificate was put in place.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub ailing: Option<Reason>,
     /// When the guest was last seen to have what was delivered.
     #[serde(default, skip_serializing_if = "is_default")]
