@@ -74,8 +74,12 @@ fn stop_and_boot(machine: &Machine) -> Result<()> {
          systemctl isolate bare.target
          iptables -t raw -F PREROUTING
          ip6tables -t raw -F PREROUTING")?;
+    // What is asked for is waited for, and that is the target, not what ends for it.
+    let units = "docker docker-front portainer-front";
+    site::until_sh(machine, "everything has ended", &format!("! systemctl is-active {units}"))?;
     for port in [PORT, PORTAINER] {
-        ensure!(shown(port, None).is_none(), "{port} is still held");
+        patience::until(|| shown(port, None).is_none().then_some(()))
+            .with_context(|| format!("{port} is still held"))?;
     }
     machine.sh("systemctl isolate default.target").map(drop)
 }
